@@ -1,0 +1,1 @@
+"""What is measured and how; results live as data in benchmarks/results."""

@@ -1,0 +1,1 @@
+"""Local generators: diffusion models run with torch on this machine."""

@@ -1,0 +1,164 @@
+"""What every local generator shares: one template around a diffusers pipeline."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.estimate import estimate_local
+from pipelines.failures import loading_failures, torch_failures
+from pipelines.latent_preview import LatentPreview
+from pipelines.placement import Placement, choose_placement
+from studio.catalog.schema import ModelSpec
+from studio.config import Settings
+from studio.errors import GenerationFailed
+from studio.generator import Estimate, RunContext
+from studio.media import FrameClip, Preview, fit_image, read_image
+from studio.request import GenerationRequest, ResolvedRequest, Role
+from studio.resolve import resolve
+from studio.weights import WeightStore
+
+StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+
+
+class LocalGenerator(abc.ABC):
+    """A diffusers pipeline behind the `Generator` interface.
+
+    A family says how its pipeline is loaded (`_load`), called (`_call`) and looked into (`_encode_picture`,
+    `_latent_frame`); seeds, progress, cancel, previews and failures are here.
+    """
+
+    gpu_dtype = "float16"
+
+    def __init__(self, spec: ModelSpec, settings: Settings) -> None:
+        self.spec = spec
+        self._settings = settings
+        self._pipeline: Any = None
+        self._placement: Placement | None = None
+        self._preview: LatentPreview | None = None
+
+    # -- the interface ------------------------------------------------------------------------------------------
+
+    def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        """Fill the request from the row; see `studio.resolve`. Families add their own warnings."""
+        resolved = resolve(self.spec, request)
+        return replace(resolved, warnings=(*resolved.warnings, *self._warnings(resolved)))
+
+    def estimate(self, resolved: ResolvedRequest) -> Estimate:
+        """Say what the request will take, from figures measured for this model."""
+        return estimate_local(self.spec, resolved)
+
+    def session(self) -> AbstractContextManager[None]:
+        """Hold the weights in memory for as long as the context lasts."""
+        return self._session()
+
+    def generate(self, resolved: ResolvedRequest, run: RunContext) -> FrameClip:
+        """Sample and decode one clip. Same request, device and thread count: the same frames, bit for bit.
+
+        Raises `GenerationFailed` when the model's output is not finite, `OutOfMemory`, `Canceled`.
+        """
+        import torch
+
+        if self._pipeline is None:
+            raise RuntimeError("generate is called inside session()")
+        rng = torch.Generator("cpu").manual_seed(resolved.seed)
+        with torch_failures("sampling"), torch.inference_mode():
+            output = self._call(self._pipeline, resolved, rng, self._step_callback(resolved, run))
+        return FrameClip(frames=_to_uint8(output), frame_rate=resolved.frame_rate)
+
+    # -- what a family fills in ---------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _load(self, folder: Path, placement: Placement) -> Any:
+        """Return the diffusers pipeline with its weights on the device."""
+
+    @abc.abstractmethod
+    def _call(self, pipeline: Any, resolved: ResolvedRequest, rng: Any, on_step: StepCallback) -> np.ndarray[Any, Any]:
+        """Run the pipeline. Returns (T, H, W, 3) float in [0, 1]."""
+
+    @abc.abstractmethod
+    def _measure_preview(self, pipeline: Any) -> LatentPreview:
+        """Return the map from this VAE's latents to colours."""
+
+    @abc.abstractmethod
+    def _latent_frame(self, latents: Any) -> Any:
+        """Return one (C, h, w) frame, as the VAE's encoder would give it, of the latents a step hands over."""
+
+    def _warnings(self, resolved: ResolvedRequest) -> tuple[str, ...]:  # noqa: ARG002
+        return ()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        folder = WeightStore(self._settings).locate(self.spec)
+        with loading_failures(self.spec.id):
+            self._prepare_torch()
+            self._placement = choose_placement(self._settings.device, self.gpu_dtype)
+            self._pipeline = self._load(folder, self._placement)
+            self._pipeline.set_progress_bar_config(disable=True)
+            self._preview = self._measure_preview(self._pipeline)
+        try:
+            yield
+        finally:
+            self._pipeline = self._preview = None
+            self._free_memory()
+
+    def _prepare_torch(self) -> None:
+        import diffusers
+        import torch
+        import transformers
+
+        for library in (diffusers, transformers):
+            library.utils.logging.set_verbosity_error()
+            library.utils.logging.disable_progress_bar()
+        if self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
+
+    def _free_memory(self) -> None:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _step_callback(self, resolved: ResolvedRequest, run: RunContext) -> StepCallback:
+        total = resolved.num_inference_steps or 1
+
+        def on_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            run.raise_if_canceled()
+            run.progress(index + 1, total, self._look(tensors))
+            return {}
+
+        run.raise_if_canceled()
+        run.progress(0, total)
+        return on_step
+
+    def _look(self, tensors: Mapping[str, Any]) -> Preview | None:
+        return self._preview.render(self._latent_frame(tensors["latents"])) if self._preview else None
+
+    def _first_frame(self, resolved: ResolvedRequest) -> Any:
+        """Return the request's first frame as a PIL image of the clip's size, or None."""
+        from PIL import Image
+
+        conditioning = resolved.conditioning(Role.FIRST_FRAME)
+        if conditioning is None:
+            return None
+        return Image.fromarray(fit_image(read_image(conditioning.path), resolved.width, resolved.height))
+
+
+def guidance_of(resolved: ResolvedRequest) -> float:
+    """Return the guidance scale; 1.0, which means none, when the model has no such parameter."""
+    return 1.0 if resolved.guidance_scale is None else resolved.guidance_scale
+
+
+def _to_uint8(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    if not math.isfinite(float(frames.sum(dtype=np.float64))):
+        raise GenerationFailed("the model's output is not finite", fix="try another seed, or STUDIO_DEVICE=cpu")
+    return (frames * 255.0).round().clip(0, 255).astype(np.uint8)

@@ -1,0 +1,24 @@
+"""Words of a prompt that a model has never seen, found by its own tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def unknown_words(tokenizer_folder: Path, prompt: str) -> list[str]:
+    """Return the words that the tokenizer maps to its unknown token, in order, each once.
+
+    Empty for tokenizers of large models, which spell unknown words out of pieces.
+    """
+    from tokenizers import Tokenizer
+
+    file = tokenizer_folder / "tokenizer.json"
+    if not file.is_file():
+        return []
+    tokenizer = Tokenizer.from_file(str(file))
+    unknown_id = next((tokenizer.token_to_id(token) for token in ("<unk>", "[UNK]", "<UNK>")), None)
+    if unknown_id is None:
+        return []
+    encoding = tokenizer.encode(prompt)
+    words = [prompt[start:end] for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True) if token == unknown_id]
+    return list(dict.fromkeys(word for word in words if word.strip()))

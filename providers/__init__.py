@@ -1,0 +1,1 @@
+"""Remote generators: providers reached over HTTP."""

@@ -1,0 +1,270 @@
+"""`Studio`: the one object that front ends call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from studio import __version__
+from studio.catalog.schema import ModelSpec
+from studio.config import PromptPolicy, Settings
+from studio.consistency.report import Report
+from studio.consistency.runner import check_file
+from studio.delivery import check_destination, deliver
+from studio.doctor import DoctorCheck, examine
+from studio.errors import EnvironmentFault, MissingWeights, RequestError
+from studio.export.gate import Gate
+from studio.generator import Estimate, Generator
+from studio.jobs.quarantine import Quarantine
+from studio.jobs.run import JobRunner, Observer, Progress
+from studio.library.asset import Asset
+from studio.library.store import Store
+from studio.provenance.manifest import Ingredient, Provenance
+from studio.provenance.origin import RECIPES, Origin
+from studio.registry import Readiness, Registry, load_catalog_with_plugins
+from studio.request import GenerationRequest, ResolvedRequest, Task
+from studio.verification import Verification, verify
+from studio.weights import PullProgress, WeightStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A catalog row and whether it would run here."""
+
+    spec: ModelSpec
+    readiness: Readiness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a generation led to. delivered: the copy at --output, None where none was asked for.
+
+    seconds: of generation, loading included.
+    """
+
+    asset: Asset
+    verification: Verification
+    warnings: tuple[str, ...]
+    seconds: float
+    delivered: Path | None
+
+
+class Studio:
+    """The services of the studio over one home folder. Cheap to construct; nothing is opened before it is needed."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(load_catalog_with_plugins(), self.settings)
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.settings)
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        return Quarantine(self.settings.quarantine_folder)
+
+    @cached_property
+    def runner(self) -> JobRunner:
+        runner = JobRunner(self.store, self.quarantine, Gate(self.settings, self.store))
+        runner.recover()
+        return runner
+
+    # -- models -------------------------------------------------------------------------------------------------
+
+    def models(self, task: Task | None = None) -> list[ModelEntry]:
+        """Return the catalog, or the rows that serve a task."""
+        specs: Iterable[ModelSpec] = self.registry.catalog if task is None else self.registry.catalog.for_task(task)
+        return [ModelEntry(spec=spec, readiness=self.registry.readiness(spec)) for spec in specs]
+
+    def pull(
+        self, model: str, progress: Callable[[PullProgress], None], is_canceled: Callable[[], bool] = lambda: False
+    ) -> Path:
+        """Download a model's weights and record what came. Returns their folder."""
+        spec = self.registry.catalog.get(model)
+        if spec.weights is None:
+            raise RequestError("this model runs remotely and has no weights to pull", field="model", got=model)
+        self.settings.create_home()
+        return WeightStore(self.settings).pull(spec, progress, is_canceled)
+
+    # -- making clips -------------------------------------------------------------------------------------------
+
+    def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        """Fill and check a request."""
+        return self.registry.generator(request.model).resolve(request)
+
+    def estimate(self, request: GenerationRequest) -> tuple[ResolvedRequest, Estimate]:
+        """Say what a request would take."""
+        generator = self.registry.generator(request.model)
+        resolved = generator.resolve(request)
+        return resolved, generator.estimate(resolved)
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        output: Path | None = None,
+        overwrite: bool = False,
+        observe: Observer = lambda _progress: None,
+        is_canceled: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Make one clip, seal it, and copy it to `output` if one is given.
+
+        Raises any `StudioError`. Whatever was generated before a failure of sealing stays in quarantine.
+        """
+        generator = self.registry.generator(request.model)
+        resolved = generator.resolve(request)
+        destination = None if output is None else check_destination(output, suffix=".mp4", overwrite=overwrite)
+        self._require_ready(generator.spec)
+        runner = self.runner
+        job_id = self.store.add_job(resolved.as_json())
+        asset, seconds = runner.run(
+            job_id, resolved, generator, lambda job, inputs: self._provenance(job, inputs, generator), observe, is_canceled
+        )
+        if destination is not None:
+            deliver(asset.path, destination, overwrite=overwrite)
+        return Outcome(
+            asset=asset,
+            verification=self.verify(destination or asset.path),
+            warnings=resolved.warnings,
+            seconds=seconds,
+            delivered=destination,
+        )
+
+    def _require_ready(self, spec: ModelSpec) -> None:
+        readiness = self.registry.readiness(spec)
+        if readiness.ready:
+            return
+        if spec.weights is not None:
+            WeightStore(self.settings).locate(spec)
+        fault = MissingWeights if spec.where == "local" else EnvironmentFault
+        raise fault(readiness.reason.rstrip("."), field="model", got=spec.id)
+
+    def _provenance(self, job_id: str, resolved: ResolvedRequest, generator: Generator) -> Provenance:
+        spec, settings = generator.spec, self.settings
+        origin = Origin.of_task(resolved.task)
+        relationship = RECIPES[origin].relationship
+        weights = WeightStore(settings)
+        return Provenance(
+            job_id=job_id,
+            origin=origin,
+            task=resolved.task.value,
+            model_id=spec.id,
+            model_name=spec.name,
+            repository=spec.weights.repository if spec.weights else None,
+            revision=weights.commit(spec) if spec.weights else None,
+            weights_sha256=weights.digest(spec) if spec.weights else None,
+            pipeline=type(generator).__name__,
+            seed=resolved.seed,
+            num_inference_steps=resolved.num_inference_steps,
+            guidance_scale=resolved.guidance_scale,
+            width=resolved.width,
+            height=resolved.height,
+            num_frames=resolved.num_frames,
+            frame_rate=resolved.frame_rate,
+            options=resolved.options,
+            prompt=resolved.prompt,
+            negative_prompt=resolved.negative_prompt,
+            prompt_policy=settings.prompt_policy,
+            training_use=settings.training_use,
+            ingredients=tuple(
+                Ingredient(
+                    path=item.path,
+                    title=item.path.name,
+                    mime_type=_mime_type(item.path),
+                    relationship=relationship,
+                )
+                for item in resolved.conditionings
+                if relationship is not None
+            ),
+            warnings=tuple(text for text in resolved.warnings if self._may_tell(text)),
+            software=_software(),
+            created_at=datetime.now(UTC),
+            studio_version=__version__,
+        )
+
+    def _may_tell(self, warning: str) -> bool:
+        """A warning about the prompt quotes it, so the prompt policy covers it."""
+        return self.settings.prompt_policy is PromptPolicy.FULL or not warning.startswith("prompt:")
+
+    # -- after the fact -----------------------------------------------------------------------------------------
+
+    def verify(self, path: Path) -> Verification:
+        """Say what may be trusted about any file."""
+        return verify(path, self.settings, self.store)
+
+    def check(self, path: Path) -> Report:
+        """Run the consistency checks on any video."""
+        return check_file(path)
+
+    def export(self, asset_id: str, destination: Path, *, overwrite: bool = False) -> Path:
+        """Copy a sealed file out of the library, byte for byte."""
+        asset = self.store.asset(asset_id)
+        if destination.is_dir():
+            destination = destination / asset.path.name
+        checked = check_destination(destination, suffix=asset.path.suffix, overwrite=overwrite)
+        _require_file(asset)
+        deliver(asset.path, checked, overwrite=overwrite)
+        return checked
+
+    def remove(self, asset_id: str) -> Asset:
+        """Delete an asset: its file first, so that no file is left without a row."""
+        asset = self.store.asset(asset_id)
+        asset.path.unlink(missing_ok=True)
+        self.store.forget_asset(asset.id)
+        return asset
+
+    def retry_seal(self, job_id: str, observe: Observer = lambda _progress: None) -> Asset:
+        """Seal a clip that waits in quarantine."""
+        self._require_waiting(job_id)
+        return self.runner.retry_seal(job_id, observe)
+
+    def discard(self, job_id: str) -> None:
+        """Give up a clip that waits in quarantine."""
+        self._require_waiting(job_id)
+        self.quarantine.discard(job_id)
+
+    def _require_waiting(self, job_id: str) -> None:
+        waiting = self.quarantine.jobs()
+        if job_id not in waiting:
+            raise RequestError(
+                "no clip of this job waits in quarantine", field="job", got=job_id, allowed=", ".join(waiting) or "none waits"
+            )
+
+    def doctor(self) -> list[DoctorCheck]:
+        """Examine this machine."""
+        return examine(self.settings, self.registry)
+
+
+def _require_file(asset: Asset) -> None:
+    if not asset.path.is_file():
+        raise EnvironmentFault(
+            "the asset's file is gone from the library", got=asset.path, fix=f"`studio library remove {asset.id}`"
+        )
+
+
+def _mime_type(path: Path) -> str:
+    from studio.media import sniff_mime_type
+
+    return sniff_mime_type(path) or "application/octet-stream"
+
+
+def _software() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("torch", "diffusers", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+__all__ = ["ModelEntry", "Outcome", "Progress", "Studio"]

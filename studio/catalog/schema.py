@@ -1,0 +1,210 @@
+"""The shape of a catalog row: everything the studio knows about a model without loading it."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from studio.request import OptionValue, Task
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Status(StrEnum):
+    LIVE = "live"
+    LEGACY = "legacy"
+    RETIRED = "retired"
+
+
+class IntegerRange(Row):
+    """Whole numbers `offset + k * step` within [min, max]. `frames = 4k + 1` is step 4, offset 1."""
+
+    min: int
+    max: int
+    default: int
+    step: int = Field(default=1, ge=1)
+    offset: int = 0
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> IntegerRange:
+        for name in ("min", "max", "default"):
+            if not self.allows(getattr(self, name)):
+                raise ValueError(f"{name} = {getattr(self, name)} breaks the range's own rule: {self.describe()}")
+        return self
+
+    def allows(self, value: int) -> bool:
+        """Say whether `value` is one of the numbers."""
+        return self.min <= value <= self.max and (value - self.offset) % self.step == 0
+
+    def nearest(self, value: int) -> list[int]:
+        """Return the one or two allowed numbers closest to `value`, in ascending order."""
+        if value <= self.min:
+            return [self.min]
+        if value >= self.max:
+            return [self.max]
+        below = value - (value - self.offset) % self.step
+        return sorted({max(below, self.min), min(below + self.step, self.max)})
+
+    def describe(self) -> str:
+        """Return the rule in words."""
+        if self.min == self.max:
+            return f"{self.min} only"
+        if self.step == 1:
+            return f"{self.min} to {self.max}"
+        rule = f"{self.step}k" if self.offset % self.step == 0 else f"{self.step}k+{self.offset % self.step}"
+        return f"{self.min} to {self.max} in steps of {self.step} ({rule})"
+
+
+class FloatRange(Row):
+    """Real numbers within [min, max]."""
+
+    min: float
+    max: float
+    default: float
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> FloatRange:
+        if not self.min <= self.default <= self.max:
+            raise ValueError(f"default {self.default} lies outside {self.describe()}")
+        return self
+
+    def allows(self, value: float) -> bool:
+        """Say whether `value` lies within; not a number never does."""
+        return self.min <= value <= self.max
+
+    def describe(self) -> str:
+        """Return the rule in words."""
+        return f"{self.min:g} to {self.max:g}"
+
+
+class Option(Row):
+    """A parameter that belongs to one model alone. unit and help are shown to people."""
+
+    type: Literal["integer", "number", "boolean", "choice"]
+    default: OptionValue
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    help: str
+
+    def describe(self) -> str:
+        """Return what is allowed in words."""
+        match self.type:
+            case "boolean":
+                return "true or false"
+            case "choice":
+                return ", ".join(self.choices)
+            case _:
+                noun = "a whole number" if self.type == "integer" else "a number"
+                bounds = [f"from {self.min:g}"] if self.min is not None else []
+                bounds += [f"to {self.max:g}"] if self.max is not None else []
+                return " ".join([noun, *bounds])
+
+
+class Licence(Row):
+    """id: SPDX id, or the licence's own name. commercial_use: None where it depends or is unclear."""
+
+    id: str
+    url: str | None = None
+    commercial_use: bool | None = None
+    note: str = ""
+
+
+class Weights(Row):
+    """Where a local model's weights are.
+
+    source: ``embedded`` ships with the studio; ``hub`` is pulled from the model hub by `studio models pull`.
+    repository: hub repository, or folder name below ``weights/`` when embedded.
+    revision: pinned commit; None records the commit of the first download and holds to it.
+    sha256: pinned digests by file; empty records those of the first download.
+    size_bytes: download size; None where not known.
+    allow: file patterns to fetch; only safetensors, JSON and tokenizer files are ever fetched.
+    gated: the hub asks for an account that accepted the licence.
+    """
+
+    source: Literal["embedded", "hub"]
+    repository: str
+    revision: str | None = None
+    sha256: dict[str, str] = Field(default_factory=dict)
+    size_bytes: int | None = None
+    allow: tuple[str, ...] = ()
+    variant: str | None = None
+    gated: bool = False
+
+
+class Parameters(Row):
+    """What a request may hold. A field left None is one the model does not have.
+
+    sizes: allowed (width, height) pairs in pixels; empty means any pair within the two ranges.
+    max_pixels: bound on width x height. frame_rate: frames per second.
+    prompt: whether a text prompt is required, optional or unused; prompt_grammar: what a tiny model understands.
+    """
+
+    width: IntegerRange
+    height: IntegerRange
+    sizes: tuple[tuple[int, int], ...] = ()
+    max_pixels: int | None = None
+    num_frames: IntegerRange
+    frame_rate: FloatRange
+    num_inference_steps: IntegerRange | None = None
+    guidance_scale: FloatRange | None = None
+    prompt: Literal["required", "optional", "unused"] = "required"
+    prompt_grammar: str = ""
+    negative_prompt: bool = False
+    seed: bool = True
+    audio: bool = False
+    options: dict[str, Option] = Field(default_factory=dict)
+
+
+class Retirement(Row):
+    """Why a model is gone. replacement: id of the row to use instead."""
+
+    retired_on: date
+    evidence: str
+    replacement: str | None = None
+
+
+class ModelSpec(Row):
+    """One model, local or remote.
+
+    generator: ``module:Class`` that serves it; None while no class is written, with `not_ready` saying so.
+    parameters_count: weights in the denoiser, text encoder and VAE together; None where not known.
+    settings: the generator class's own constants for this checkpoint.
+    requires: packages the generator class imports, by import name; `studio models` says when one is missing.
+    sources: where the row's facts were read; checked_on: when.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str
+    summary: str
+    family: str
+    where: Literal["local", "remote"]
+    generator: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")
+    not_ready: str = ""
+    tasks: tuple[Task, ...] = Field(min_length=1)
+    status: Status = Status.LIVE
+    retirement: Retirement | None = None
+    licence: Licence
+    weights: Weights | None = None
+    parameters_count: int | None = None
+    parameters: Parameters
+    settings: dict[str, Any] = Field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    checked_on: date | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> ModelSpec:
+        if self.generator is None and not self.not_ready:
+            raise ValueError("a row without a generator class says why in not_ready")
+        if self.where == "local" and self.generator is not None and self.weights is None:
+            raise ValueError("a local row names its weights")
+        if (self.status is Status.RETIRED) != (self.retirement is not None):
+            raise ValueError("status retired and a [retirement] table go together")
+        return self

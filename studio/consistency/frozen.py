@@ -1,0 +1,107 @@
+"""Frozen frames: the picture stands perfectly still where a generated one never does."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+
+from studio.consistency.check import AnalysisFrame, Direction, inconclusive, result
+from studio.consistency.report import CheckResult
+from studio.media import Image
+
+BLOCK = 8
+# A pair of frames is a repeat when not even its most changed 8x8 block changed by this much, mean of R, G and B, levels.
+EXACT_CHANGE = 0.25
+# After lossy coding a repeat is not exact any more. It still changes far less than the clip does otherwise.
+CODED_CHANGE = 2.0
+CODED_SHARE = 1 / 20
+_MIN_FRAMES = 5
+_JUDGED_RATE = 30
+
+
+class FrozenFrames:
+    """Finds runs of repeated frames.
+
+    value: frames in the longest run of repeats. Threshold 3 as in facts/consistency.md 4.1 (`freeze`: difference
+    < 0.25 level; alone or pairwise repeats are the cadence of film and animation on twos, 3.4). Above 30 frames per
+    second a run is counted as if at 30.
+
+    Deliberately measured where the frame changes *most*, not on its mean: a small shape that drifts over a plain
+    background leaves the mean at almost nothing, and a shape "staying still", as a model generates it, still
+    flickers by a level or two along its edges, while a stuck decoder or a still image repeats exactly.
+    Plain frames (black before a fade in, say) are left to the check for blank frames.
+    """
+
+    id: ClassVar[str] = "frozen"
+    title: ClassVar[str] = "Frozen frames"
+    unit: ClassVar[str] = "frames"
+    direction: ClassVar[Direction] = "higher_is_worse"
+    threshold: ClassVar[float] = 3.0
+
+    def __init__(self, frame_rate: Fraction) -> None:
+        self._rate = frame_rate
+        self._previous: Image | None = None
+        self._changes: list[float | None] = []
+
+    def update(self, frame: AnalysisFrame) -> None:
+        previous, self._previous = self._previous, frame.image
+        if previous is None or frame.is_blank:
+            self._changes.append(None)
+        else:
+            self._changes.append(largest_change(previous, frame.image))
+
+    def finish(self) -> CheckResult:
+        if len(self._changes) < _MIN_FRAMES:
+            return inconclusive(self, f"fewer than {_MIN_FRAMES} frames")
+        runs = _runs(self._repeats())
+        series: list[float | None] = [None if change is None else 0.0 for change in self._changes]
+        for first, last in runs:
+            for index in range(first, last + 1):
+                series[index] = self._judged(last - first + 1)
+        longest = max((self._judged(last - first + 1) for first, last in runs), default=1.0)
+        return result(self, longest, series=series, series_unit="frames in the run", frame_threshold=self.threshold,
+                      reason=self._in_words(runs))  # fmt: skip
+
+    def _repeats(self) -> list[bool]:
+        """Say of each frame whether it repeats the one before."""
+        known = [change for change in self._changes if change is not None]
+        typical = float(np.median(known)) if known else 0.0
+        limit = max(EXACT_CHANGE, min(CODED_CHANGE, typical * CODED_SHARE))
+        return [change is not None and change < limit for change in self._changes]
+
+    def _judged(self, num_frames: int) -> float:
+        return float(num_frames * min(1, Fraction(_JUDGED_RATE) / self._rate))
+
+    def _in_words(self, runs: list[tuple[int, int]]) -> str:
+        long = [run for run in runs if self._judged(run[1] - run[0] + 1) >= self.threshold]
+        if any(last - first + 1 == len(self._changes) for first, last in long):
+            return "the whole clip is one still image"
+        return "the picture stands still in frames " + ", ".join(f"{first} to {last}" for first, last in long[:5])
+
+
+def largest_change(before: Image, after: Image) -> float:
+    """Return the mean absolute difference in levels of the 8x8 block that differs most; frames are (H, W, 3) uint8."""
+    import cv2
+
+    difference = cv2.absdiff(before, after)
+    if not difference.any():
+        return 0.0
+    height, width = difference.shape[:2]
+    size = (max(1, width // BLOCK), max(1, height // BLOCK))
+    blocks = cv2.resize(difference.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return float(np.asarray(blocks).reshape(-1, 3).mean(axis=1).max())
+
+
+def _runs(repeats: list[bool]) -> list[tuple[int, int]]:
+    """Return (first, last) of each group of equal frames; the first is the one that is repeated."""
+    runs: list[tuple[int, int]] = []
+    for index, is_repeat in enumerate(repeats):
+        if not is_repeat:
+            continue
+        if runs and runs[-1][1] == index - 1:
+            runs[-1] = (runs[-1][0], index)
+        else:
+            runs.append((index - 1, index))
+    return runs

@@ -1,0 +1,163 @@
+"""What works on this machine, and the command that mends the rest."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+from studio.config import Settings
+from studio.errors import StudioError
+from studio.registry import Registry
+
+# Floors above the domain add their own checks; they are named, never imported.
+OTHER_CHECKS = ("pipelines.doctor:checks",)
+PACKAGES = ("studio", "pipelines", "providers", "ui", "weights")
+ROOM_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorCheck:
+    """One finding. fix: what to do about it, empty when ok. ok is None for what is optional and absent."""
+
+    id: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(settings: Settings, registry: Registry) -> list[DoctorCheck]:
+    """Run every check. One that breaks is a finding, not a crash."""
+    checks: list[tuple[str, Callable[[], DoctorCheck]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("home", lambda: _home(settings)),
+        ("disk", lambda: _disk(settings)),
+        ("encoder", _encoder),
+        ("library", lambda: _library(settings)),
+        ("identity", lambda: _identity(settings)),
+        ("signing", lambda: _signing(settings)),
+        ("models", lambda: _models(registry)),
+    ]
+    findings = [_guarded(name, check) for name, check in checks]
+    return [*findings, *_other_checks(settings)]
+
+
+def _guarded(name: str, check: Callable[[], DoctorCheck]) -> DoctorCheck:
+    try:
+        return check()
+    except StudioError as error:
+        return DoctorCheck(id=name, ok=False, detail=error.message, fix=error.fix or "")
+    except Exception as error:  # a check must not take the others down
+        return DoctorCheck(id=name, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew")
+
+
+def _other_checks(settings: Settings) -> Iterator[DoctorCheck]:
+    for reference in OTHER_CHECKS:
+        module, _, name = reference.partition(":")
+        try:
+            yield from getattr(importlib.import_module(module), name)(settings)
+        except Exception as error:  # an import that fails is what a doctor is for
+            yield DoctorCheck(id=module, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew")
+
+
+def _python() -> DoctorCheck:
+    ok = sys.version_info >= (3, 11)
+    version = ".".join(map(str, sys.version_info[:3]))
+    return DoctorCheck(id="python", ok=ok, detail=version, fix="" if ok else "install Python 3.11 or newer")
+
+
+def _packages() -> DoctorCheck:
+    """Our package names are generic; another distribution's would hide ours."""
+    home = Path(__file__).resolve().parent.parent
+    strangers = []
+    for name in PACKAGES:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None or Path(found.origin).resolve().parent.parent != home:
+            strangers.append(f"{name} ({found.origin if found else 'missing'})")
+    return DoctorCheck(
+        id="packages",
+        ok=not strangers,
+        detail=f"not ours: {', '.join(strangers)}" if strangers else f"all from {home}",
+        fix="install the studio into an environment of its own: `pipx install .` or `uv tool install .`" if strangers else "",
+    )
+
+
+def _home(settings: Settings) -> DoctorCheck:
+    settings.create_home()
+    mode = stat.S_IMODE(settings.home.stat().st_mode)
+    with tempfile.NamedTemporaryFile(dir=settings.home):
+        pass
+    return DoctorCheck(id="home", ok=True, detail=f"{settings.home} (mode {mode:04o})")
+
+
+def _disk(settings: Settings) -> DoctorCheck:
+    free = shutil.disk_usage(settings.home).free
+    return DoctorCheck(
+        id="disk",
+        ok=free > ROOM_BYTES,
+        detail=f"{free / 2**30:.1f} GiB free",
+        fix="" if free > ROOM_BYTES else f"free at least {ROOM_BYTES // 2**30} GiB, or set STUDIO_HOME to another disk",
+    )
+
+
+def _encoder() -> DoctorCheck:
+    import imageio_ffmpeg
+
+    return DoctorCheck(id="encoder", ok=True, detail=f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}")
+
+
+def _library(settings: Settings) -> DoctorCheck:
+    from studio.jobs.quarantine import Quarantine
+    from studio.library.store import Store
+
+    with Store(settings) as store:
+        count = len(store.assets(limit=1_000_000))
+        missing = [asset.id for asset in store.assets(limit=1_000_000) if not asset.path.is_file()]
+    waiting = Quarantine(settings.quarantine_folder).jobs()
+    detail = f"{count} assets, {len(waiting)} clips waiting to be sealed, {len(missing)} files missing"
+    fix = "`studio quarantine retry` seals what waits" if waiting else ""
+    if missing:
+        fix = f"`studio library remove {missing[0]}` forgets an asset whose file is gone"
+    return DoctorCheck(id="library", ok=not waiting and not missing, detail=detail, fix=fix)
+
+
+def _identity(settings: Settings) -> DoctorCheck:
+    from cryptography import x509
+
+    from studio.provenance.certificates import load_or_create
+
+    identity = load_or_create(settings.identity_folder)
+    leaf = x509.load_pem_x509_certificates(identity.chain_pem)[0]
+    days = (leaf.not_valid_after_utc - datetime.now(UTC)).days
+    return DoctorCheck(id="identity", ok=days > 0, detail=f"{identity.fingerprint[:16]}, valid for {days} days")
+
+
+def _signing(settings: Settings) -> DoctorCheck:
+    """Seal a tiny clip through the whole gate, in a room of its own."""
+    from studio.export.selftest import seal_a_test_clip
+
+    state = seal_a_test_clip(settings)
+    return DoctorCheck(id="signing", ok=state == "trusted", detail=f"a test clip was sealed and reads {state}")
+
+
+def _models(registry: Registry) -> DoctorCheck:
+    ready = [spec.id for spec in registry.catalog if registry.readiness(spec).ready]
+    return DoctorCheck(
+        id="models",
+        ok=bool(ready) and not registry.catalog.faults,
+        detail="; ".join((f"ready: {', '.join(ready) or 'none'}", *registry.catalog.faults)),
+        fix="" if ready else "`studio models pull MODEL` fetches one",
+    )

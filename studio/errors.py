@@ -1,0 +1,158 @@
+"""Every error the studio raises on purpose, in one tree, split by who can act on it.
+
+    StudioError
+    ├── RequestError            the person asking can mend it          (exit code 2)
+    │   ├── UnknownModel
+    │   ├── UnsupportedValue    a field outside what the model allows
+    │   ├── UnreadableMedia     an input file that is missing, broken or hostile
+    │   └── OutputRefused       a destination that cannot or must not be written
+    ├── EnvironmentFault        the machine or its set-up is at fault  (exit code 3)
+    │   ├── MissingWeights
+    │   ├── WeightsMismatch     bytes differ from what was recorded or pinned
+    │   ├── MissingKey
+    │   ├── MissingPackage
+    │   ├── Unreachable         the network or a hub does not answer, or is switched off
+    │   ├── OutOfMemory
+    │   ├── DiskFull
+    │   └── StoreFault          the library's database or folders
+    ├── GenerationFailed        the model or the provider failed       (exit code 4)
+    │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
+    │   └── ProviderFailed
+    ├── VerificationFailed      a check or a verification says no      (exit code 1)
+    └── Canceled                somebody asked to stop                 (exit code 130)
+"""
+
+from __future__ import annotations
+
+
+class StudioError(Exception):
+    """An error with a sentence for people.
+
+    message: what was wrong, one sentence, no trailing advice.
+    field: the request field or setting at fault, if one is.
+    got: the offending value as text.
+    allowed: what would have been accepted.
+    fix: what to do next, a command where there is one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        got: object = None,
+        allowed: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.message = message
+        self.field = field
+        self.got = None if got is None else _shorten(str(got))
+        self.allowed = allowed
+        self.fix = fix
+        super().__init__(self.sentence())
+
+    def sentence(self) -> str:
+        """Return the whole story in one line: what was wrong, what was got, what is allowed, what to do next."""
+        parts = [f"{self.field}: {self.message}" if self.field else self.message]
+        if self.got is not None:
+            parts.append(f"got {self.got}")
+        if self.allowed:
+            parts.append(f"allowed: {self.allowed}")
+        if self.fix:
+            parts.append(self.fix)
+        return "; ".join(part.rstrip(".") for part in parts) + "."
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the parts as a JSON object, for ``--json`` and for the job row."""
+        return {
+            "type": type(self).__name__,
+            "message": self.message,
+            "field": self.field,
+            "got": self.got,
+            "allowed": self.allowed,
+            "fix": self.fix,
+        }
+
+
+class RequestError(StudioError):
+    """The request is wrong; the person asking can mend it."""
+
+
+class UnknownModel(RequestError):
+    """No row in the catalog has this id."""
+
+
+class UnsupportedValue(RequestError):
+    """A field holds a value that the chosen model does not support."""
+
+
+class UnreadableMedia(RequestError):
+    """An input image, video or sound cannot be read or must not be."""
+
+
+class OutputRefused(RequestError):
+    """The destination is a folder, exists already, or cannot be written."""
+
+
+class EnvironmentFault(StudioError):
+    """The machine or its set-up is at fault; ``fix`` names the command that mends it."""
+
+
+class MissingWeights(EnvironmentFault):
+    """The model's weights are not on this machine."""
+
+
+class WeightsMismatch(EnvironmentFault):
+    """Weights on disk or on the hub differ from the pinned or recorded ones."""
+
+
+class MissingKey(EnvironmentFault):
+    """A provider's key is not configured."""
+
+
+class MissingPackage(EnvironmentFault):
+    """An optional package is needed and not installed."""
+
+
+class Unreachable(EnvironmentFault):
+    """The network or the hub does not answer, or offline mode forbids asking."""
+
+
+class OutOfMemory(EnvironmentFault):
+    """GPU memory or RAM ran out; the message names which."""
+
+
+class DiskFull(EnvironmentFault):
+    """A disk has no room left."""
+
+
+class StoreFault(EnvironmentFault):
+    """The library's database or folders cannot be used."""
+
+
+class GenerationFailed(StudioError):
+    """The model or the provider failed to produce a clip."""
+
+
+class SealFailed(GenerationFailed):
+    """A clip was made but not sealed; it waits in quarantine and sealing can be retried."""
+
+
+class ProviderFailed(GenerationFailed):
+    """A remote provider refused or failed the job."""
+
+
+class VerificationFailed(StudioError):
+    """A verification or a check says no."""
+
+
+class Canceled(StudioError):
+    """Somebody asked for the work to stop."""
+
+    def __init__(self, message: str = "canceled", **parts: str | None) -> None:
+        super().__init__(message, **parts)
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return printable if len(printable) <= limit else printable[: limit - 1] + "…"

@@ -1,0 +1,1 @@
+"""The way out: the only place that encodes, watermarks and signs."""

@@ -1,0 +1,85 @@
+"""The one interface behind which every model, local or remote, makes clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from studio.catalog.schema import ModelSpec
+from studio.media import EncodedClip, FrameClip, Preview
+from studio.request import GenerationRequest, ResolvedRequest
+
+RawClip = FrameClip | EncodedClip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Money. amount: in units of `currency` (ISO 4217)."""
+
+    amount: float
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a request will take; None where nobody knows.
+
+    seconds: wall-clock time on this machine. vram_bytes, ram_bytes: peak. disk_bytes: kept after the run.
+    basis: one sentence on where the figures come from.
+    """
+
+    seconds: float | None
+    vram_bytes: int | None
+    ram_bytes: int | None
+    disk_bytes: int | None
+    cost: Cost | None
+    basis: str
+
+
+class RunContext(Protocol):
+    """What a running generator may tell and ask.
+
+    workdir: a folder of this job alone; it survives a crash.
+    """
+
+    @property
+    def workdir(self) -> Path: ...
+
+    def progress(self, done: int, total: int, preview: Preview | None = None) -> None:
+        """Report that `done` of `total` steps are finished, with a cheap picture if there is one."""
+
+    def raise_if_canceled(self) -> None:
+        """Raise `Canceled` if somebody asked this job to stop."""
+
+    def save_operation(self, operation: Mapping[str, Any]) -> None:
+        """Make a remote operation durable; called after submit and before the first poll."""
+
+
+class Generator(Protocol):
+    """Turns requests for one model into clips. Synchronous; jobs run it in a worker."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def resolve(self, request: GenerationRequest) -> ResolvedRequest:
+        """Fill defaults, draw the seed, refuse what the model cannot do. Nothing is corrected silently."""
+
+    def estimate(self, resolved: ResolvedRequest) -> Estimate:
+        """Say what the request will take, without loading weights."""
+
+    def session(self) -> AbstractContextManager[None]:
+        """Hold the weights or the client while requests are run."""
+
+    def generate(self, resolved: ResolvedRequest, run: RunContext) -> RawClip:
+        """Make the clip, inside `session`."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A generator whose work goes on elsewhere and can be picked up after a restart."""
+
+    def resume(self, operation: Mapping[str, Any], run: RunContext) -> RawClip:
+        """Pick up an operation saved by `RunContext.save_operation`."""

@@ -1,0 +1,153 @@
+"""Where a raw clip waits until it is sealed: hours or money were spent on it, so it outlives a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from studio.errors import DiskFull, StoreFault
+from studio.generator import RawClip
+from studio.media import Audio, EncodedClip, FrameClip
+from studio.provenance.manifest import Provenance
+from studio.request import ResolvedRequest
+
+RECORD = "raw.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawMaterial:
+    """Everything the gate needs to seal a clip. seconds: how long generation took."""
+
+    clip: RawClip
+    provenance: Provenance
+    request: ResolvedRequest
+    seconds: float
+
+
+class Quarantine:
+    """One folder for each job below `root`; the record is written last and makes the rest valid."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, job_id: str) -> Path:
+        """Return the job's own folder, created if need be."""
+        folder = self._root / job_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def lock(self, job_id: str) -> FileLock:
+        """Return the lock that whoever works on the job holds; the system frees it when the process dies."""
+        return FileLock(self.folder(job_id) / "running.lock", blocking=False)
+
+    def is_in_work(self, job_id: str) -> bool:
+        """Say whether a living process works on the job."""
+        if not (self._root / job_id / "running.lock").exists():
+            return False
+        try:
+            with self.lock(job_id):
+                return False
+        except Timeout:
+            return True
+
+    def put(self, job_id: str, material: RawMaterial) -> None:
+        """Write a raw clip so that it survives a power cut. Raises `DiskFull`."""
+        folder = self.folder(job_id)
+        try:
+            record = _write_clip(folder, material.clip)
+            record |= {
+                "provenance": material.provenance.as_json(),
+                "request": material.request.as_json(),
+                "seconds": material.seconds,
+            }
+            _write_atomically(folder / RECORD, json.dumps(record).encode())
+        except OSError as error:
+            raise DiskFull(
+                f"the raw clip cannot be kept ({error.strerror or error})",
+                got=folder,
+                fix="free some space and generate again with the same seed",
+            ) from error
+
+    def holds(self, job_id: str) -> bool:
+        """Say whether a whole raw clip of this job is kept."""
+        return (self._root / job_id / RECORD).is_file()
+
+    def jobs(self) -> list[str]:
+        """Return the ids of the jobs whose raw clip waits."""
+        return sorted(path.parent.name for path in self._root.glob(f"*/{RECORD}"))
+
+    def get(self, job_id: str) -> RawMaterial:
+        """Return a kept raw clip; its frames are mapped, not read. Raises `StoreFault`."""
+        folder = self._root / job_id
+        try:
+            record = json.loads((folder / RECORD).read_bytes())
+            return RawMaterial(
+                clip=_read_clip(folder, record),
+                provenance=Provenance.from_json(record["provenance"]),
+                request=ResolvedRequest.from_json(record["request"]),
+                seconds=record["seconds"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreFault(
+                f"the raw clip of job {job_id} cannot be read ({error})", got=folder, fix="generate it again"
+            ) from error
+
+    def discard(self, job_id: str) -> None:
+        """Delete whatever is kept of a job."""
+        shutil.rmtree(self._root / job_id, ignore_errors=True)
+
+
+def _write_clip(folder: Path, clip: RawClip) -> dict[str, Any]:
+    if isinstance(clip, EncodedClip):
+        kept = folder / f"raw{clip.path.suffix}"
+        if clip.path != kept:
+            shutil.copyfile(clip.path, kept)
+        return {"encoded": kept.name, "mime_type": clip.mime_type}
+    _write_array(folder / "frames.npy", clip.frames)
+    record: dict[str, Any] = {"frame_rate": str(clip.frame_rate), "sample_rate": None}
+    if clip.audio is not None:
+        _write_array(folder / "audio.npy", clip.audio.samples)
+        record["sample_rate"] = clip.audio.sample_rate
+    return record
+
+
+def _read_clip(folder: Path, record: dict[str, Any]) -> RawClip:
+    if "encoded" in record:
+        return EncodedClip(path=folder / record["encoded"], mime_type=record["mime_type"])
+    audio = None
+    if record["sample_rate"] is not None:
+        audio = Audio(samples=np.load(folder / "audio.npy", allow_pickle=False), sample_rate=record["sample_rate"])
+    frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
+    return FrameClip(frames=frames, frame_rate=Fraction(record["frame_rate"]), audio=audio)
+
+
+def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
+    part = path.with_suffix(".part")
+    try:
+        with open(part, "wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")
+    try:
+        with open(part, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

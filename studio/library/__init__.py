@@ -1,0 +1,1 @@
+"""The library: one database of jobs and assets, and the sealed files beside it."""

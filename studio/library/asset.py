@@ -1,0 +1,86 @@
+"""A sealed file: checked, watermarked, signed and verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from studio.library.tables import AssetRow
+
+_SEALED = object()
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class Asset:
+    """One file of the library. It has no public constructor: only what left through the gate is one.
+
+    path: absolute. sha256: of the file. frames_sha256: of the raw frames, before the mark.
+    frame_rate: frames per second. watermark_id: 16 hex digits, None where the mark could not be read back.
+    checks_passed: None where no check could tell.
+    """
+
+    id: str
+    job_id: str | None
+    parent_id: str | None
+    path: Path
+    mime_type: str
+    sha256: str
+    frames_sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    num_frames: int
+    frame_rate: Fraction
+    model: str
+    task: str
+    prompt: str
+    seed: int
+    request: dict[str, Any]
+    report: dict[str, Any]
+    checks_passed: bool | None
+    watermark_id: str | None
+    generation_seconds: float
+    created_at: datetime
+
+    def __init__(self, seal: object, **fields: object) -> None:
+        if seal is not _SEALED:
+            raise TypeError("an Asset comes from the gate or the library, it is not made by hand")
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what front ends show."""
+        return {
+            "id": self.id,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "frames_sha256": self.frames_sha256,
+            "width": self.width,
+            "height": self.height,
+            "num_frames": self.num_frames,
+            "frame_rate": float(self.frame_rate),
+            "seed": self.seed,
+            "model": self.model,
+            "task": self.task,
+            "prompt": self.prompt,
+            "mime_type": self.mime_type,
+            "size_bytes": self.size_bytes,
+            "checks_passed": self.checks_passed,
+            "watermark_id": self.watermark_id,
+            "created_at": self.created_at.isoformat(),
+        }
+
+
+def asset_of_row(row: AssetRow, folder: Path) -> Asset:
+    """Return the asset a database row describes. folder: the library's."""
+    names = set(Asset.__dataclass_fields__) - {"path", "seed", "frame_rate"}
+    return Asset(
+        _SEALED,
+        path=folder / row.path,
+        seed=int(row.seed),
+        frame_rate=Fraction(row.frame_rate),
+        **{name: getattr(row, name) for name in names},
+    )

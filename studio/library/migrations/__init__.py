@@ -1,0 +1,1 @@
+"""Alembic migrations of the library's database; they travel in the wheel."""

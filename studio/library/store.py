@@ -1,0 +1,241 @@
+"""The library's database: opening, migrating, jobs and assets."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from studio.config import Settings
+from studio.errors import DiskFull, RequestError, StoreFault
+from studio.jobs.states import FINAL, FailureReason, JobState
+from studio.library.asset import Asset, asset_of_row
+from studio.library.tables import AssetRow, JobRow
+
+HEAD_REVISION = "0001"
+BUSY_TIMEOUT_SECONDS = 30
+
+
+class UnknownAsset(RequestError):
+    """The library holds nothing by this id."""
+
+
+def new_id() -> str:
+    """Return an id that sorts by time: ``YYYYMMDD-HHMMSS-xxxxxxxx``."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+class Store:
+    """Jobs and assets, one transaction for every change of state.
+
+    Opening creates and migrates the database. SQLite runs in WAL mode with full synchronisation,
+    so that a committed state survives a power cut.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.create_home()
+        self.folder = settings.library_folder
+        self._path = settings.database_path
+        self._engine = sa.create_engine(f"sqlite:///{self._path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        sa.event.listen(self._engine, "connect", _configure_connection)
+        with _store_faults(self._path):
+            self._migrate()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a session that commits on success and rolls back on any error."""
+        with _store_faults(self._path), Session(self._engine) as session, session.begin():
+            yield session
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    def add_job(self, request: dict[str, Any]) -> str:
+        """Write a queued job and return its id."""
+        job_id = new_id()
+        with self.transaction() as session:
+            session.add(
+                JobRow(
+                    id=job_id,
+                    state=JobState.QUEUED,
+                    model=request["model"],
+                    request=request,
+                    created_at=datetime.now(UTC),
+                )
+            )
+        return job_id
+
+    def start_job(self, job_id: str) -> None:
+        """Mark a job as running in this process."""
+        self._change_job(job_id, state=JobState.RUNNING, process=str(os.getpid()), started_at=datetime.now(UTC))
+
+    def save_operation(self, job_id: str, operation: dict[str, Any]) -> None:
+        """Keep a remote operation, so that a restart polls it instead of paying again."""
+        self._change_job(job_id, operation=operation)
+
+    def end_job(
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        reason: FailureReason | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> None:
+        """Write a final state."""
+        if state not in FINAL:
+            raise ValueError(f"{state} is not a final state")
+        self._change_job(job_id, state=state, reason=reason, error=error, ended_at=datetime.now(UTC))
+
+    def jobs(self, *states: JobState) -> list[JobRow]:
+        """Return jobs, newest first; all of them when no state is named."""
+        query = sa.select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc())
+        if states:
+            query = query.where(JobRow.state.in_(states))
+        with self.transaction() as session:
+            rows = list(session.scalars(query))
+            session.expunge_all()
+        return rows
+
+    def job(self, job_id: str) -> JobRow | None:
+        """Return one job, or None."""
+        with self.transaction() as session:
+            row = session.get(JobRow, job_id)
+            session.expunge_all()
+        return row
+
+    def _change_job(self, job_id: str, **changes: Any) -> None:
+        with self.transaction() as session:
+            session.execute(sa.update(JobRow).where(JobRow.id == job_id).values(**changes))
+
+    # -- assets -------------------------------------------------------------------------------------------------
+
+    def assets(self, *, text: str = "", model: str | None = None, limit: int = 100) -> list[Asset]:
+        """Return assets, newest first. text: words that must all occur in prompt, model or id."""
+        query = sa.select(AssetRow).order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
+        if model:
+            query = query.where(AssetRow.model == model)
+        for word in text.split():
+            columns = (AssetRow.prompt, AssetRow.model, AssetRow.id)
+            query = query.where(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))
+        with self.transaction() as session:
+            return [asset_of_row(row, self.folder) for row in session.scalars(query)]
+
+    def asset(self, asset_id: str) -> Asset:
+        """Return the asset with this id or unambiguous beginning of one, or raise `UnknownAsset`."""
+        query = sa.select(AssetRow).where(AssetRow.id.startswith(asset_id, autoescape=True)).limit(2)
+        with self.transaction() as session:
+            rows = [asset_of_row(row, self.folder) for row in session.scalars(query)] if asset_id else []
+        if len(rows) != 1:
+            raise UnknownAsset(
+                "several assets begin like this" if rows else "no such asset in the library",
+                field="id",
+                got=asset_id or "an empty id",
+                fix="`studio library list` shows the ids",
+            )
+        return rows[0]
+
+    def asset_with_watermark(self, watermark_id: str) -> Asset | None:
+        """Return the asset that carries this mark, or None."""
+        return self._first_asset(AssetRow.watermark_id == watermark_id)
+
+    def asset_of_job(self, job_id: str) -> Asset | None:
+        """Return what a job made, or None."""
+        return self._first_asset(AssetRow.job_id == job_id)
+
+    def forget_asset(self, asset_id: str) -> None:
+        """Delete the row of an asset whose file is already gone."""
+        with self.transaction() as session:
+            session.execute(sa.delete(AssetRow).where(AssetRow.id == asset_id))
+
+    def timings(self, model: str, limit: int = 20) -> list[tuple[dict[str, Any], float]]:
+        """Return (request, seconds) of this model's latest runs on this machine, newest first."""
+        query = (
+            sa.select(AssetRow.request, AssetRow.generation_seconds)
+            .where(AssetRow.model == model)
+            .order_by(AssetRow.created_at.desc())
+            .limit(limit)
+        )
+        with self.transaction() as session:
+            return [(row[0], row[1]) for row in session.execute(query)]
+
+    def _first_asset(self, condition: sa.ColumnElement[bool]) -> Asset | None:
+        query = sa.select(AssetRow).where(condition).order_by(AssetRow.created_at.desc()).limit(1)
+        with self.transaction() as session:
+            row = session.scalars(query).first()
+            return None if row is None else asset_of_row(row, self.folder)
+
+    # -- schema -------------------------------------------------------------------------------------------------
+
+    def _migrate(self) -> None:
+        if self._revision() == HEAD_REVISION:
+            return
+        with FileLock(self._path.with_suffix(".migration.lock"), timeout=BUSY_TIMEOUT_SECONDS):
+            revision = self._revision()
+            if revision is not None and revision > HEAD_REVISION:
+                raise StoreFault(
+                    "the library was written by a newer version of the studio",
+                    field="database",
+                    got=f"schema {revision}",
+                    allowed=f"up to {HEAD_REVISION}",
+                    fix="update the studio, or point STUDIO_HOME to another folder",
+                )
+            if revision != HEAD_REVISION:
+                self._upgrade()
+        os.chmod(self._path, 0o600)
+
+    def _revision(self) -> str | None:
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+    def _upgrade(self) -> None:
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _configure_connection(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@contextmanager
+def _store_faults(path: Path) -> Iterator[None]:
+    """Turn database errors into sentences."""
+    try:
+        yield
+    except DatabaseError as error:
+        text = str(error.orig)
+        if "full" in text:
+            raise DiskFull("no room left for the library's database", got=path, fix="free some space and retry") from error
+        raise StoreFault(
+            f"the library's database cannot be used ({text})",
+            got=path,
+            fix="check the folder's rights, or restore the file from a backup and keep the broken one",
+        ) from error

@@ -1,0 +1,29 @@
+"""Clips, pictures and sound in memory and on disk: the types, and the only place that decodes."""
+
+from studio.media.digest import FramesDigest, frames_sha256
+from studio.media.files import sniff_mime_type
+from studio.media.images import MAX_IMAGE_PIXELS, fit_image, read_image
+from studio.media.sound import read_audio
+from studio.media.types import Audio, EncodedClip, FrameClip, Frames, Image, Preview, TimedFrame, VideoFacts
+from studio.media.videos import iter_frames, probe_video, read_clip
+
+__all__ = [
+    "MAX_IMAGE_PIXELS",
+    "Audio",
+    "EncodedClip",
+    "FrameClip",
+    "Frames",
+    "FramesDigest",
+    "Image",
+    "Preview",
+    "TimedFrame",
+    "VideoFacts",
+    "fit_image",
+    "frames_sha256",
+    "iter_frames",
+    "probe_video",
+    "read_audio",
+    "read_clip",
+    "read_image",
+    "sniff_mime_type",
+]

@@ -1,0 +1,237 @@
+"""Reading video files of any kind: facts, frames with true times, and small clips whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from studio.errors import UnreadableMedia
+from studio.media.files import HEAD_BYTES, has_index_first, is_cut_short, open_regular_file, sniff_head
+from studio.media.types import FrameClip, Image, TimedFrame, VideoFacts
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+MAX_FRAME_PIXELS = 8192 * 8192
+MAX_CLIP_FRAMES = 2_000
+MAX_CLIP_BYTES = 2 * 2**30
+
+# Media type -> (our name, ffmpeg's demuxer). The demuxer is forced, because ffmpeg left to guess also opens playlists,
+# which name other files and addresses.
+CONTAINERS = {
+    "video/mp4": ("mp4", "mov"),
+    "video/quicktime": ("mov", "mov"),
+    "video/webm": ("webm", "matroska"),
+    "video/x-matroska": ("mkv", "matroska"),
+    "video/x-msvideo": ("avi", "avi"),
+    "video/x-flv": ("flv", "flv"),
+    "video/mp2t": ("ts", "mpegts"),
+    "application/ogg": ("ogg", "ogg"),
+    "image/gif": ("gif", "gif"),
+    "audio/mp4": ("m4a", "mov"),
+    "audio/wav": ("wav", "wav"),
+    "audio/mpeg": ("mp3", "mp3"),
+    "audio/flac": ("flac", "flac"),
+}
+_ALLOWED = "MP4, MOV, WebM, MKV, AVI or GIF"
+_HD_HEIGHT, _HD_WIDTH = 576, 1280
+
+
+def probe_video(path: Path | str, *, field: str = "video") -> VideoFacts:
+    """Return the facts of a video file; its first frame is decoded to make sure that it can be.
+
+    Raises `UnreadableMedia` that blames `field`.
+    """
+    path = Path(path)
+    with open_container(path, field=field) as (container, mime_type):
+        stream = _video_stream(container, path, field)
+        frame = next(_decode(container, stream, path, field), None)
+        if frame is None:
+            raise _undecodable(path, 0, field)
+        with open_regular_file(path, field=field) as file:
+            faststart = CONTAINERS[mime_type][1] == "mov" and has_index_first(file)
+        turned = _orientation(frame)
+        return VideoFacts(
+            container=CONTAINERS[mime_type][0],
+            codec=stream.codec_context.codec.canonical_name,
+            width=frame.height if turned.is_transposed else frame.width,
+            height=frame.width if turned.is_transposed else frame.height,
+            frame_rate=_frame_rate(stream),
+            num_frames=stream.frames or None,
+            duration_seconds=_duration_seconds(container, stream),
+            pixel_format=stream.codec_context.pix_fmt or frame.format.name,
+            has_audio=bool(container.streams.audio),
+            rotation=int(frame.rotation) % 360,
+            faststart=faststart,
+        )
+
+
+def iter_frames(path: Path | str, *, max_frames: int | None = None, field: str = "video") -> Iterator[TimedFrame]:
+    """Yield the frames of a video file in the order of their display times, one in memory at a time.
+
+    Rotation and mirroring are applied; transparent parts are laid on white; colours follow the matrix and range that
+    the file states, and where it states no matrix BT.709 from 1280 wide or 577 high and BT.601 below, as players do.
+    HDR is reduced to 8 bits without tone mapping. Raises `UnreadableMedia`, after the frames before the damage.
+    """
+    path = Path(path)
+    count = 0
+    with open_container(path, field=field) as (container, mime_type):
+        stream = _video_stream(container, path, field)
+        tick = stream.time_base or Fraction(1, 1000)
+        step = float(1 / _frame_rate(stream))
+        first_pts: int | None = None
+        last = -step
+        shape: tuple[int, ...] | None = None
+        for frame in _decode(container, stream, path, field):
+            first_pts = frame.pts if first_pts is None else first_pts
+            # A frame without a time stamp follows the one before at the average rate.
+            last = last + step if frame.pts is None or first_pts is None else float((frame.pts - first_pts) * tick)
+            image = _to_rgb(frame)
+            if shape is not None and image.shape != shape:
+                raise UnreadableMedia(f"the picture changes its size at frame {count}", field=field, got=path,
+                                      allowed="one size throughout", fix="re-encode it at one size")  # fmt: skip
+            shape = image.shape
+            count += 1
+            yield TimedFrame(image=image, time_seconds=last)
+            if count == max_frames:
+                return
+    with open_regular_file(path, field=field) as file:
+        if count == 0 or is_cut_short(file, mime_type):
+            raise _undecodable(path, count, field)
+
+
+def read_clip(
+    path: Path | str, *, max_frames: int = MAX_CLIP_FRAMES, max_bytes: int = MAX_CLIP_BYTES, field: str = "video"
+) -> FrameClip:
+    """Read a small video whole, with its sound. max_bytes: of the raw frames in memory.
+
+    Raises `UnreadableMedia` when it is damaged anywhere or larger than the bounds: nothing is cut off silently.
+    """
+    from studio.media.sound import read_audio
+
+    facts = probe_video(path, field=field)
+    limit = min(max_frames, max_bytes // (facts.width * facts.height * 3))
+    images: list[Image] = []
+    for frame in iter_frames(path, field=field):
+        if len(images) == limit:
+            raise UnreadableMedia(f"the video is longer than {limit} frames of {facts.width} x {facts.height}",
+                                  field=field, got=path, allowed=f"at most {max_frames} frames and {max_bytes:,} bytes",
+                                  fix="cut it or scale it down")  # fmt: skip
+        images.append(frame.image)
+    return FrameClip(frames=np.stack(images), frame_rate=facts.frame_rate, audio=read_audio(path, field=field))
+
+
+@contextmanager
+def open_container(path: Path, *, field: str) -> Iterator[tuple[InputContainer, str]]:
+    """Open a media file with the demuxer its content calls for; give the container and its media type."""
+    import av
+
+    with open_regular_file(path, field=field) as file:
+        mime_type = sniff_head(file.read(HEAD_BYTES))
+        if mime_type not in CONTAINERS:
+            what = f"this is {mime_type}, not a video" if mime_type else "this is not a video"
+            raise UnreadableMedia(what, field=field, got=path, allowed=_ALLOWED, fix="choose a video file")
+        file.seek(0)
+        try:
+            # From the open file, not by name: ffmpeg reads names such as "concat:a|b" as instructions.
+            container = av.open(file, mode="r", format=CONTAINERS[mime_type][1], metadata_errors="replace")
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise _undecodable(path, 0, field) from error
+        with container:
+            yield container, mime_type
+
+
+def _video_stream(container: InputContainer, path: Path, field: str) -> VideoStream:
+    if not container.streams.video:
+        raise UnreadableMedia("the file holds no picture", field=field, got=path, allowed=_ALLOWED,
+                              fix="choose a video file")  # fmt: skip
+    stream = container.streams.video[0]
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_FRAME_PIXELS:
+        raise UnreadableMedia(f"{width} x {height} is too large", field=field, got=path,
+                              allowed=f"at most {MAX_FRAME_PIXELS:,} pixels a frame", fix="scale it down")  # fmt: skip
+    return stream
+
+
+def _decode(container: InputContainer, stream: VideoStream, path: Path, field: str) -> Iterator[VideoFrame]:
+    import av
+
+    count = 0
+    try:
+        for frame in container.decode(stream):
+            if frame.width * frame.height > MAX_FRAME_PIXELS:
+                raise ValueError("a frame larger than the header said")
+            yield frame
+            count += 1
+    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
+        raise _undecodable(path, count, field) from error
+
+
+def _to_rgb(frame: VideoFrame) -> Image:
+    """Return the frame as upright (H, W, 3) uint8 RGB."""
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    is_hd = frame.width >= _HD_WIDTH or frame.height > _HD_HEIGHT
+    unspecified = Colorspace.ITU709 if is_hd else Colorspace.ITU601
+    picture: Any = frame.reformat(
+        format="rgba" if has_alpha else "rgb24",
+        src_colorspace=unspecified if frame.colorspace == _UNSPECIFIED else None,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        threads=1,
+    ).to_ndarray()
+    if has_alpha:
+        alpha = picture[:, :, 3:].astype(np.uint16)
+        picture = ((picture[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(_orientation(frame).apply(picture))
+
+
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+
+
+class _Orientation:
+    """How the stored picture is turned and mirrored, from the display matrix (ISO/IEC 14496-12, 8.3.2)."""
+
+    def __init__(self, a: int, b: int, c: int, d: int) -> None:
+        # A stored point (x, y) is shown at (a x + c y, b x + d y).
+        self.is_transposed = a == 0 and d == 0 and b != 0 and c != 0
+        self.flips_columns = (c if self.is_transposed else a) < 0
+        self.flips_rows = (b if self.is_transposed else d) < 0
+
+    def apply(self, image: Image) -> Image:
+        image = image.transpose(1, 0, 2) if self.is_transposed else image
+        image = image[:, ::-1] if self.flips_columns else image
+        return image[::-1] if self.flips_rows else image
+
+
+def _orientation(frame: VideoFrame) -> _Orientation:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return _Orientation(1, 0, 0, 1)
+    values = np.frombuffer(cast(Any, matrix), np.int32)
+    return _Orientation(int(values[0]), int(values[1]), int(values[3]), int(values[4]))
+
+
+def _frame_rate(stream: VideoStream) -> Fraction:
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return Fraction(rate) if rate and rate > 0 else Fraction(25)
+
+
+def _duration_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1_000_000 if container.duration else None
+
+
+def _undecodable(path: Path, num_frames: int, field: str) -> UnreadableMedia:
+    where = f"damaged or cut short after {num_frames} frames" if num_frames else "damaged; no frame can be decoded"
+    return UnreadableMedia(f"the video is {where}", field=field, got=path, allowed=_ALLOWED,
+                           fix="fetch or export the file again")  # fmt: skip

@@ -1,0 +1,212 @@
+"""From a model id to the generator that serves it, and whether it would run here.
+
+A plug-in adds models without touching the studio. It ships a folder of catalog files (the format of
+``studio/catalog/models/*.toml``), whose rows name the plug-in's own generator classes, and points at the folder with an
+entry point in its ``pyproject.toml``::
+
+    [project.entry-points."studio.generators"]
+    acme = "acme_video:MODELS"
+
+    # acme_video/__init__.py (keep it light: it is imported whenever the catalog is read)
+    MODELS = Path(__file__).parent / "models"
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
+
+from studio.catalog.loader import Catalog, Folder, load_catalog
+from studio.catalog.schema import ModelSpec, Status
+from studio.config import Settings
+from studio.errors import EnvironmentFault, MissingPackage, StudioError, UnsupportedValue
+from studio.generator import Generator
+from studio.weights import WeightStore
+
+ENTRY_POINT_GROUP = "studio.generators"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a model would run here. reason: one sentence on what is missing; empty when ready."""
+
+    ready: bool
+    reason: str = ""
+
+
+@runtime_checkable
+class KnowsWhatIsMissing(Protocol):
+    """A remote generator that can tell, without the network, what it lacks, such as its key."""
+
+    def missing(self) -> str:
+        """Return one sentence on what is missing, or an empty string."""
+
+
+class Registry:
+    """Resolves the classes that the catalog names as strings, each on first use."""
+
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        self.catalog = catalog
+        self.settings = settings
+        self._weights = WeightStore(settings)
+        self._generators: dict[str, Generator] = {}
+
+    def generator(self, model_id: str) -> Generator:
+        """Return the generator of this model, the same one each time.
+
+        Raises `UnknownModel`, `UnsupportedValue` for a retired or unserved model, `MissingPackage`.
+        """
+        if model_id not in self._generators:
+            self._generators[model_id] = self._construct(self.catalog.get(model_id))
+        return self._generators[model_id]
+
+    def readiness(self, spec: ModelSpec) -> Readiness:
+        """Say whether this model would run here. Loads neither torch nor weights."""
+        reason = (
+            _retired(spec)
+            or _unserved(spec)
+            or _missing_package(spec)
+            or self._missing_weights(spec)
+            or self._missing_for_remote(spec)
+        )
+        return Readiness(ready=not reason, reason=reason)
+
+    def _construct(self, spec: ModelSpec) -> Generator:
+        if reason := _retired(spec) or (spec.generator is None and _unserved(spec)):
+            served = ", ".join(other.id for other in self.catalog if not _retired(other) and other.generator)
+            raise UnsupportedValue(reason.rstrip("."), field="model", got=spec.id, allowed=served)
+        return _import_class(spec)(spec, self.settings)
+
+    def _missing_weights(self, spec: ModelSpec) -> str:
+        if spec.weights is None or self._weights.is_present(spec):
+            return ""
+        if spec.weights.source == "embedded":
+            return "The weights that ship with the studio are not here; install the studio again."
+        return f"The weights are not on this machine; run `studio models pull {spec.id}`."
+
+    def _missing_for_remote(self, spec: ModelSpec) -> str:
+        if spec.where != "remote":
+            return ""
+        try:
+            generator = self.generator(spec.id)
+        except StudioError as error:
+            return error.sentence()
+        return generator.missing() if isinstance(generator, KnowsWhatIsMissing) else ""
+
+
+def load_catalog_with_plugins() -> Catalog:
+    """Read the studio's rows and those of every installed plug-in.
+
+    A plug-in that cannot be read never stops the studio: it is left out and named in `Catalog.faults`.
+    """
+    faults: list[str] = []
+    folders: list[Folder] = []
+    catalog = load_catalog()
+    for point in _plugins():
+        try:
+            folder = _folder_of(point)
+            catalog = load_catalog((*folders, folder))
+            folders.append(folder)
+        except Exception as error:  # somebody else's code: whatever it raises must not take the studio down
+            sentence = f"The plug-in {point.name!r} ({point.value}) was left out: {error}"
+            _log.warning("%s", sentence)
+            faults.append(sentence)
+    return Catalog(models=catalog.models, faults=tuple(faults))
+
+
+def _plugins() -> Iterator[EntryPoint]:
+    yield from sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
+
+
+def _folder_of(point: EntryPoint) -> Folder:
+    target = point.load()
+    if isinstance(target, str):
+        return Path(target)
+    if isinstance(target, Traversable):
+        return target
+    raise EnvironmentFault(
+        "an entry point must name a folder of catalog files",
+        field=point.value,
+        got=type(target).__name__,
+        allowed="a path",
+    )
+
+
+def _retired(spec: ModelSpec) -> str:
+    if spec.status is not Status.RETIRED or spec.retirement is None:
+        return ""
+    instead = f"; use {spec.retirement.replacement} instead" if spec.retirement.replacement else ""
+    return f"This model was retired on {spec.retirement.retired_on}{instead}."
+
+
+def _unserved(spec: ModelSpec) -> str:
+    if spec.generator is None:
+        return spec.not_ready
+    module, _, name = spec.generator.partition(":")
+    if name not in _names_in(module):
+        return f"The class {spec.generator} that should serve this model is not installed."
+    return ""
+
+
+def _missing_package(spec: ModelSpec) -> str:
+    missing = [package for package in spec.requires if not _is_installed(package)]
+    return f"Python packages are missing: {', '.join(missing)}." if missing else ""
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+@cache
+def _names_in(module: str) -> frozenset[str]:
+    """Return the names a module defines at its top, read from its source: importing it could load torch."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return frozenset()
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
+        return frozenset()
+    try:
+        tree = ast.parse(Path(found.origin).read_bytes())
+    except (OSError, SyntaxError):
+        return frozenset()
+    return frozenset(name for statement in tree.body for name in _names_bound_by(statement))
+
+
+def _names_bound_by(statement: ast.stmt) -> Iterator[str]:
+    match statement:
+        case ast.ClassDef() | ast.FunctionDef():
+            yield statement.name
+        case ast.ImportFrom() | ast.Import():
+            yield from (alias.asname or alias.name for alias in statement.names)
+        case ast.Assign():
+            yield from (target.id for target in statement.targets if isinstance(target, ast.Name))
+
+
+def _import_class(spec: ModelSpec) -> Callable[[ModelSpec, Settings], Generator]:
+    module, _, name = (spec.generator or "").partition(":")
+    try:
+        return cast("Callable[[ModelSpec, Settings], Generator]", getattr(importlib.import_module(module), name))
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            f"{spec.id} needs the Python package {error.name}",
+            field="model",
+            got=spec.id,
+            fix="install the studio with everything it needs, see `studio doctor`",
+        ) from error
+    except AttributeError as error:
+        raise MissingPackage(f"{module} has no class {name} to serve {spec.id}", field="model", got=spec.id) from error

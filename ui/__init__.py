@@ -1,0 +1,1 @@
+"""Front ends: the terminal today; REST and the browser follow."""

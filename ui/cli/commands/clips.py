@@ -1,0 +1,171 @@
+"""`studio generate` and `studio estimate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ui.cli import arguments as argument
+from ui.cli.console import print_json, print_line, print_note
+
+if TYPE_CHECKING:
+    from studio.app import Outcome
+    from studio.generator import Estimate
+    from studio.request import GenerationRequest
+
+
+def generate(
+    model: argument.ModelId,
+    prompt: argument.Prompt = "",
+    negative_prompt: argument.NegativePrompt = "",
+    image: argument.Image = None,
+    task: argument.TaskName = None,
+    seed: argument.Seed = None,
+    width: argument.Width = None,
+    height: argument.Height = None,
+    num_frames: argument.NumFrames = None,
+    frame_rate: argument.FrameRate = None,
+    steps: argument.Steps = None,
+    guidance_scale: argument.GuidanceScale = None,
+    option: argument.Option = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Also copy the sealed clip here.", metavar="FILE")] = None,
+    force: argument.Force = False,
+    as_json: argument.Json = False,
+    debug: argument.Debug = False,  # noqa: ARG001
+) -> None:
+    """Make one clip: checked, watermarked, signed, verified."""
+    from studio.app import Studio
+    from ui.cli.progress import generation_progress
+
+    request = _request(
+        model, prompt, negative_prompt, image, task, seed, width, height, num_frames, frame_rate, steps, guidance_scale, option
+    )
+    studio = Studio()
+    for warning in studio.resolve(request).warnings:
+        print_note(f"note: {warning}")
+    with generation_progress() as observe:
+        outcome = studio.generate(request, output=output, overwrite=force, observe=observe)
+    if as_json:
+        print_json(outcome_json(outcome))
+    else:
+        _present(outcome)
+
+
+def estimate(
+    model: argument.ModelId,
+    prompt: argument.Prompt = "",
+    negative_prompt: argument.NegativePrompt = "",
+    image: argument.Image = None,
+    task: argument.TaskName = None,
+    seed: argument.Seed = None,
+    width: argument.Width = None,
+    height: argument.Height = None,
+    num_frames: argument.NumFrames = None,
+    frame_rate: argument.FrameRate = None,
+    steps: argument.Steps = None,
+    guidance_scale: argument.GuidanceScale = None,
+    option: argument.Option = None,
+    as_json: argument.Json = False,
+    debug: argument.Debug = False,  # noqa: ARG001
+) -> None:
+    """Say what a clip would take, before anything runs."""
+    from studio.app import Studio
+
+    request = _request(
+        model, prompt, negative_prompt, image, task, seed, width, height, num_frames, frame_rate, steps, guidance_scale, option
+    )
+    resolved, figures = Studio().estimate(request)
+    if as_json:
+        print_json(estimate_json(figures) | {"request": resolved.as_json()})
+        return
+    print_line(f"time  {_seconds(figures.seconds)}")
+    for name, size in (("VRAM", figures.vram_bytes), ("RAM", figures.ram_bytes), ("disk", figures.disk_bytes)):
+        print_line(f"{name:<5} {_bytes(size)}")
+    print_line(f"cost  {'unknown' if figures.cost is None else f'{figures.cost.amount:.2f} {figures.cost.currency}'}")
+    print_line(f"basis {figures.basis}")
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return the object of ``studio generate --json``."""
+    asset = outcome.asset
+    provenance = outcome.verification.as_json()
+    return {
+        "asset": asset.as_json(),
+        "report": asset.report,
+        "provenance": provenance["c2pa"] | {"watermark": provenance["watermark"]},
+        "seconds": outcome.seconds,
+        "warnings": list(outcome.warnings),
+        "output": None if outcome.delivered is None else str(outcome.delivered),
+    }
+
+
+def estimate_json(figures: Estimate) -> dict[str, Any]:
+    """Return the object of ``studio estimate --json``."""
+    cost = figures.cost
+    return {
+        "seconds": figures.seconds,
+        "vram_bytes": figures.vram_bytes,
+        "ram_bytes": figures.ram_bytes,
+        "disk_bytes": figures.disk_bytes,
+        "cost": {"amount": cost.amount if cost else None, "currency": cost.currency if cost else None},
+        "basis": figures.basis,
+    }
+
+
+def _request(
+    model: str,
+    prompt: str,
+    negative_prompt: str,
+    image: Path | None,
+    task: str | None,
+    seed: int | None,
+    width: int | None,
+    height: int | None,
+    num_frames: int | None,
+    frame_rate: str | None,
+    steps: int | None,
+    guidance_scale: float | None,
+    option: list[str] | None,
+) -> GenerationRequest:
+    from studio.request import Conditioning, GenerationRequest, Role, Task
+
+    task_name = argument.parse_task(task)
+    return GenerationRequest(
+        model=model,
+        task=None if task_name is None else Task(task_name),
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        seed=seed,
+        width=width,
+        height=height,
+        num_frames=num_frames,
+        frame_rate=argument.parse_frame_rate(frame_rate),
+        num_inference_steps=steps,
+        guidance_scale=guidance_scale,
+        conditionings=() if image is None else (Conditioning(role=Role.FIRST_FRAME, path=image),),
+        options=argument.parse_options(option),
+    )
+
+
+def _present(outcome: Outcome) -> None:
+    asset, provenance = outcome.asset, outcome.verification
+    print_line(str(outcome.delivered or asset.path))
+    rate = f"{float(asset.frame_rate):g}"
+    print_note(f"  {asset.width}x{asset.height}, {asset.num_frames} frames at {rate}/s, seed {asset.seed}, {outcome.seconds:.1f} s")
+    failed = [check["title"] for check in asset.report["checks"] if check["passed"] is False]
+    print_note(f"  checks: {'all passed' if not failed else 'failed: ' + ', '.join(failed)}")
+    mark = f"watermark {asset.watermark_id}" if asset.watermark_id else "no watermark could be read back"
+    print_note(f"  signed and verified ({provenance.c2pa.state}), {mark}")
+    print_note(f"  asset {asset.id}")
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.0f} s"
+
+
+def _bytes(value: int | None) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value / 2**30:.1f} GiB" if value >= 2**28 else f"{value / 2**20:.1f} MiB"

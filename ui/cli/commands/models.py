@@ -1,0 +1,86 @@
+"""`studio models` and `studio models pull`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ui.cli import arguments as argument
+from ui.cli.console import print_json, print_line, print_note, print_table
+
+app = typer.Typer(help="The catalog of models, and their weights.", invoke_without_command=True)
+
+
+@app.callback()
+def models(
+    context: typer.Context,
+    task: argument.TaskName = None,
+    as_json: argument.Json = False,
+    debug: argument.Debug = False,  # noqa: ARG001
+) -> None:
+    """List the models and say which of them would run here."""
+    if context.invoked_subcommand is not None:
+        return
+    from studio.app import Studio
+    from studio.request import Task
+
+    task_name = argument.parse_task(task)
+    studio = Studio()
+    entries = studio.models(None if task_name is None else Task(task_name))
+    for fault in studio.registry.catalog.faults:
+        print_note(f"note: {fault}")
+    if as_json:
+        print_json({"models": [_as_json(entry) for entry in entries]})
+        return
+    rows = [
+        (
+            entry.spec.id,
+            "ready" if entry.readiness.ready else "-",
+            ", ".join(task.value for task in entry.spec.tasks),
+            entry.spec.where,
+            entry.spec.licence.id,
+            entry.spec.summary if entry.readiness.ready else entry.readiness.reason,
+        )
+        for entry in entries
+    ]
+    print_table("", ("model", "here", "tasks", "where", "licence", "about"), rows)
+
+
+@app.command("pull")
+def pull(
+    model: Annotated[str, typer.Argument(help="Id of the model.", metavar="ID")],
+    as_json: argument.Json = False,
+    debug: argument.Debug = False,  # noqa: ARG001
+) -> None:
+    """Download a model's weights: safetensors only, resumable, recorded and verified."""
+    from studio.app import Studio
+    from ui.cli.progress import pull_progress
+
+    with pull_progress() as observe:
+        folder = Studio().pull(model, observe)
+    if as_json:
+        print_json({"model": model, "path": str(folder)})
+    else:
+        print_line(str(folder))
+
+
+def _as_json(entry: Any) -> dict[str, Any]:
+    spec = entry.spec
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "summary": spec.summary,
+        "tasks": [task.value for task in spec.tasks],
+        "where": spec.where,
+        "status": spec.status.value,
+        "ready": entry.readiness.ready,
+        "reason": entry.readiness.reason or None,
+        "licence": spec.licence.model_dump(),
+        "parameters_count": spec.parameters_count,
+        "size_bytes": spec.weights.size_bytes if spec.weights else None,
+        "repository": spec.weights.repository if spec.weights else None,
+        "generator": spec.generator,
+        "parameters": spec.parameters.model_dump(mode="json"),
+        "retirement": spec.retirement.model_dump(mode="json") if spec.retirement else None,
+    }

@@ -1,0 +1,49 @@
+"""What is printed where: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from studio.errors import StudioError
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """Print one JSON object, the only thing that goes to stdout under ``--json``."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2, default=str) + "\n")
+
+
+def print_line(text: str) -> None:
+    """Print a result for people."""
+    sys.stdout.write(_safe(text) + "\n")
+
+
+def print_note(text: str) -> None:
+    """Print a remark for people, to stderr."""
+    sys.stderr.write(_safe(text) + "\n")
+
+
+def print_error(error: StudioError) -> None:
+    """Print an error's sentence."""
+    print_note(f"studio: {error.sentence()}")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table that fits the terminal. Cells are text, never markup."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def _safe(text: str) -> str:
+    """Keep what came from files and users from steering the terminal, or from failing to encode."""
+    shown = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
+    encoding = sys.stderr.encoding or "utf-8"
+    return shown.encode(encoding, "replace").decode(encoding)

@@ -1,0 +1,43 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ui.cli.arguments import Debug
+from ui.cli.commands import clips, inspection, library, machine, models, quarantine
+
+app = typer.Typer(
+    name="studio",
+    help="Turn a prompt or a picture into a video clip: checked, watermarked, signed and verified before you see it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from studio import __version__
+
+        typer.echo(f"studio {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read from the command line by `ui.cli.entry`)
+) -> None: ...
+
+
+app.command("generate")(clips.generate)
+app.command("estimate")(clips.estimate)
+app.command("verify")(inspection.verify)
+app.command("check")(inspection.check)
+app.command("doctor")(machine.doctor)
+app.add_typer(models.app, name="models")
+app.add_typer(library.app, name="library")
+app.add_typer(quarantine.app, name="quarantine")

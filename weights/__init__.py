@@ -1,0 +1,1 @@
+"""Small weights that ship with the studio, and how they were trained."""

@@ -1,0 +1,158 @@
+"""Short clips made of still pictures: camera pans and zooms, parallax, and shapes that fall, bounce or grow.
+
+Every clip carries the mean optical flow that it shows, in pixels per frame; `motion_bucket` maps it to 1..255.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from weights.training.photographs import Picture, PictureMaker, soft_mask
+
+SIZE = 128
+NUM_FRAMES = 14
+FASTEST = 2.0
+"""Mean optical flow, in pixels per frame at 128x128, that gets motion bucket 255."""
+SLOWEST = 0.05
+
+Camera = Literal["left", "right", "up", "down", "in", "out"]
+"""Where the picture's content goes; `in` comes nearer, `out` goes away."""
+ShapeMotion = Literal["falling", "bouncing", "growing"]
+
+CAMERAS: tuple[Camera, ...] = get_args(Camera)
+SHAPE_MOTIONS: tuple[ShapeMotion, ...] = get_args(ShapeMotion)
+
+_DIRECTION: dict[Camera, tuple[float, float]] = {
+    "left": (-1.0, 0.0),
+    "right": (1.0, 0.0),
+    "up": (0.0, -1.0),
+    "down": (0.0, 1.0),
+}
+_SUPERSAMPLING = 2
+_CANVAS = 448
+"""Pixels a side of the drawing that the camera moves over, at twice the scale of the clip."""
+_MEAN_RADIUS = 0.3826 * SIZE
+"""Mean distance of the pixels of a square from its centre: a zoom of rate r moves them by r times this on average."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """frames: (14, 128, 128, 3) uint8 RGB. flow: mean optical flow, pixels per frame. name: what happens in it."""
+
+    frames: NDArray[np.uint8]
+    flow: float
+    name: str
+
+    @property
+    def motion_bucket_id(self) -> int:
+        """The flow as the pipeline's number, in 1..255."""
+        return motion_bucket(self.flow)
+
+
+def motion_bucket(flow: float) -> int:
+    """Mean optical flow, pixels per frame at 128x128, to 1..255: linear up to `FASTEST`."""
+    return int(np.clip(round(255 * flow / FASTEST), 1, 255))
+
+
+def measure_flow(frames: NDArray[np.uint8]) -> float:
+    """Mean length of the dense inverse search flow (Kroeger et al. 2016) between neighbours, in pixels per frame."""
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    lengths = [
+        np.linalg.norm(search.calc(first, second, None), axis=2).mean()
+        for first, second in zip(grays, grays[1:], strict=False)
+    ]
+    return float(np.mean(lengths))
+
+
+def camera_clip(canvas: Picture, camera: Camera, flow: float) -> NDArray[np.float32]:
+    """Move a window over `canvas` (448, 448, 3): (14, 128, 128, 3) float32 in [0, 1] whose mean flow is `flow`."""
+    return np.stack([_window(canvas, *_pose(camera, flow, index)) for index in range(NUM_FRAMES)])
+
+
+def _pose(camera: Camera, flow: float, index: int) -> tuple[float, float, float]:
+    """(x, y, scale) of the window in frame `index`: its offset in clip pixels and its size against the first one's."""
+    if camera in _DIRECTION:
+        across, down = _DIRECTION[camera]
+        return -across * flow * index, -down * flow * index, 1.0
+    rate = flow / _MEAN_RADIUS
+    return 0.0, 0.0, math.exp((-rate if camera == "in" else rate) * index)
+
+
+def _window(canvas: Picture, x: float, y: float, scale: float) -> Picture:
+    side = SIZE * _SUPERSAMPLING
+    step = scale * _SUPERSAMPLING / _SUPERSAMPLING
+    centre_x = canvas.shape[1] / 2 - 0.5 + x * _SUPERSAMPLING
+    centre_y = canvas.shape[0] / 2 - 0.5 + y * _SUPERSAMPLING
+    half = (side - 1) / 2
+    matrix = np.array([[step, 0, centre_x - step * half], [0, step, centre_y - step * half]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    large = cv2.warpAffine(canvas, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def parallax_clip(rng: np.random.Generator, far: Picture, near: Picture, camera: Camera, flow: float) -> Clip:
+    """A near layer with a random outline moves faster than the far one behind it."""
+    mask = np.repeat(soft_mask(rng, _CANVAS)[:, :, None], 3, axis=2)
+    share = float(mask[96:352, 96:352].mean())
+    far_flow, near_flow = 0.6 * flow, flow * (1 - 0.6 * (1 - share)) / max(share, 0.15)
+    near_flow = min(near_flow, 1.8 * flow)
+    cover = camera_clip(mask, camera, near_flow)
+    frames = camera_clip(far, camera, far_flow) * (1 - cover) + camera_clip(near, camera, near_flow) * cover
+    shown = float(cover.mean())
+    return Clip(
+        frames=to_bytes(frames), flow=far_flow * (1 - shown) + near_flow * shown, name=f"parallax {camera}"
+    )
+
+
+def shape_clip(rng: np.random.Generator, background: Picture, motion: ShapeMotion, speed: float) -> Clip:
+    """One coloured shape on a still background goes on falling, bouncing or growing. speed: pixels per frame."""
+    still = _window(background, 0, 0, 1.0)
+    still = cv2.resize(still, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    radius = rng.uniform(10, 26)
+    centre = rng.uniform(radius, SIZE - radius, 2)
+    corners = int(rng.choice([3, 4, 5, 40]))
+    turn = rng.uniform(0, 2 * math.pi)
+    colour = tuple(rng.random(3).tolist())
+    frames = []
+    velocity, top = speed * (1 if motion == "falling" else rng.choice([-1.0, 1.0])), centre[1]
+    for _ in range(NUM_FRAMES):
+        angles = turn + np.linspace(0, 2 * math.pi, corners, endpoint=False)
+        points = np.stack([centre[0] + radius * np.cos(angles), top + radius * np.sin(angles)], axis=1)
+        large = still.copy()
+        cv2.fillPoly(large, [np.asarray(points * 32, dtype=np.int32)], colour, lineType=cv2.LINE_AA, shift=4)
+        frames.append(cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+        if motion == "growing":
+            radius += speed
+            continue
+        if motion == "bouncing" and not radius <= top + velocity <= SIZE - radius:
+            velocity = -velocity
+        top += velocity
+    clip = to_bytes(np.stack(frames))
+    return Clip(frames=clip, flow=measure_flow(clip), name=motion)
+
+
+def draw_clip(maker: PictureMaker, rng: np.random.Generator) -> Clip:
+    """A random clip: two thirds camera over one picture, the rest parallax and shapes. Speed is uniform in its range."""
+    kind = rng.random()
+    flow = float(rng.uniform(SLOWEST, FASTEST))
+    camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
+    canvas = maker.draw(rng, size=_CANVAS, supersampling=_SUPERSAMPLING)
+    if kind < 0.72:
+        return Clip(frames=to_bytes(camera_clip(canvas, camera, flow)), flow=flow, name=camera)
+    if kind < 0.84:
+        near = maker.draw(rng, size=_CANVAS, supersampling=_SUPERSAMPLING)
+        return parallax_clip(rng, canvas, near, camera, flow)
+    motion = SHAPE_MOTIONS[int(rng.integers(len(SHAPE_MOTIONS)))]
+    return shape_clip(rng, canvas, motion, float(rng.uniform(0.5, 5.0 if motion != "growing" else 2.0)))
+
+
+def to_bytes(frames: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[0, 1] floats to bytes, rounded."""
+    return (np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8)
