@@ -46,7 +46,9 @@ def loading_failures(model: str) -> Iterator[None]:
 
 
 def _out_of_ram(doing: str) -> OutOfMemory:
-    return OutOfMemory(f"RAM ran out while {doing}", fix="choose fewer frames or a smaller size, or close other programs")
+    return OutOfMemory(
+        f"RAM ran out while {doing}", fix="choose fewer frames or a smaller size, or close other programs"
+    )
 
 
 def _first_line(error: BaseException) -> str:

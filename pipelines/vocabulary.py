@@ -20,5 +20,9 @@ def unknown_words(tokenizer_folder: Path, prompt: str) -> list[str]:
     if unknown_id is None:
         return []
     encoding = tokenizer.encode(prompt)
-    words = [prompt[start:end] for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True) if token == unknown_id]
+    words = [
+        prompt[start:end]
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        if token == unknown_id
+    ]
     return list(dict.fromkeys(word for word in words if word.strip()))

@@ -93,7 +93,9 @@ class WanGenerator(LocalGenerator):
         words = unknown_words(folder / "tokenizer", resolved.prompt)
         if not words:
             return ()
-        return (f"prompt: {self.spec.id} has never seen {', '.join(map(repr, words))} and ignores it; it knows: {grammar}",)
+        return (
+            f"prompt: {self.spec.id} has never seen {', '.join(map(repr, words))} and ignores it; it knows: {grammar}",
+        )
 
 
 def _for_task(pipeline: Any, task: Task) -> Any:
@@ -103,7 +105,9 @@ def _for_task(pipeline: Any, task: Task) -> Any:
     wanted = getattr(diffusers, PIPELINES[task])
     if isinstance(pipeline, wanted):
         return pipeline
-    settings = {name: pipeline.config[name] for name in ("boundary_ratio", "expand_timesteps") if name in pipeline.config}
+    settings = {
+        name: pipeline.config[name] for name in ("boundary_ratio", "expand_timesteps") if name in pipeline.config
+    }
     converted = wanted(**_accepted(wanted, pipeline.components), **settings)
     converted.set_progress_bar_config(disable=True)
     return converted

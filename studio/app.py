@@ -112,9 +112,10 @@ class Studio:
         output: Path | None = None,
         overwrite: bool = False,
         observe: Observer = lambda _progress: None,
+        warn: Callable[[str], None] = lambda _text: None,
         is_canceled: Callable[[], bool] = lambda: False,
     ) -> Outcome:
-        """Make one clip, seal it, and copy it to `output` if one is given.
+        """Make one clip, seal it, and copy it to `output` if one is given. warn: told before the work starts.
 
         Raises any `StudioError`. Whatever was generated before a failure of sealing stays in quarantine.
         """
@@ -122,10 +123,17 @@ class Studio:
         resolved = generator.resolve(request)
         destination = None if output is None else check_destination(output, suffix=".mp4", overwrite=overwrite)
         self._require_ready(generator.spec)
+        for warning in resolved.warnings:
+            warn(warning)
         runner = self.runner
         job_id = self.store.add_job(resolved.as_json())
         asset, seconds = runner.run(
-            job_id, resolved, generator, lambda job, inputs: self._provenance(job, inputs, generator), observe, is_canceled
+            job_id,
+            resolved,
+            generator,
+            lambda job, inputs: self._provenance(job, inputs, generator),
+            observe,
+            is_canceled,
         )
         if destination is not None:
             deliver(asset.path, destination, overwrite=overwrite)
@@ -234,7 +242,10 @@ class Studio:
         waiting = self.quarantine.jobs()
         if job_id not in waiting:
             raise RequestError(
-                "no clip of this job waits in quarantine", field="job", got=job_id, allowed=", ".join(waiting) or "none waits"
+                "no clip of this job waits in quarantine",
+                field="job",
+                got=job_id,
+                allowed=", ".join(waiting) or "none waits",
             )
 
     def doctor(self) -> list[DoctorCheck]:

@@ -27,11 +27,9 @@ def check_destination(path: Path, *, suffix: str, overwrite: bool) -> Path:
     try:
         descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".studio-")
     except OSError as error:
-        raise OutputRefused(
-            f"this folder cannot be written ({error.strerror})", field="output", got=folder
-        ) from error
+        raise OutputRefused(f"this folder cannot be written ({error.strerror})", field="output", got=folder) from error
     os.close(descriptor)
-    os.unlink(probe)
+    Path(probe).unlink()
     return destination
 
 
@@ -52,7 +50,9 @@ def deliver(source: Path, destination: Path, *, overwrite: bool) -> None:
         ) from error
     except OSError as error:
         if error.errno == 28:  # ENOSPC
-            raise DiskFull("no room left for the output", got=destination, fix="`studio library export` copies it later") from error
+            raise DiskFull(
+                "no room left for the output", got=destination, fix="`studio library export` copies it later"
+            ) from error
         raise OutputRefused(f"it cannot be written ({error.strerror})", field="output", got=destination) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-
 from studio.config import Settings
 from studio.errors import StudioError
 from studio.registry import Registry
@@ -70,7 +69,9 @@ def _other_checks(settings: Settings) -> Iterator[DoctorCheck]:
         try:
             yield from getattr(importlib.import_module(module), name)(settings)
         except Exception as error:  # an import that fails is what a doctor is for
-            yield DoctorCheck(id=module, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew")
+            yield DoctorCheck(
+                id=module, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew"
+            )
 
 
 def _python() -> DoctorCheck:
@@ -91,7 +92,9 @@ def _packages() -> DoctorCheck:
         id="packages",
         ok=not strangers,
         detail=f"not ours: {', '.join(strangers)}" if strangers else f"all from {home}",
-        fix="install the studio into an environment of its own: `pipx install .` or `uv tool install .`" if strangers else "",
+        fix="install the studio into an environment of its own: `pipx install .` or `uv tool install .`"
+        if strangers
+        else "",
     )
 
 

@@ -1,25 +1,25 @@
 """Every error the studio raises on purpose, in one tree, split by who can act on it.
 
-    StudioError
-    ├── RequestError            the person asking can mend it          (exit code 2)
-    │   ├── UnknownModel
-    │   ├── UnsupportedValue    a field outside what the model allows
-    │   ├── UnreadableMedia     an input file that is missing, broken or hostile
-    │   └── OutputRefused       a destination that cannot or must not be written
-    ├── EnvironmentFault        the machine or its set-up is at fault  (exit code 3)
-    │   ├── MissingWeights
-    │   ├── WeightsMismatch     bytes differ from what was recorded or pinned
-    │   ├── MissingKey
-    │   ├── MissingPackage
-    │   ├── Unreachable         the network or a hub does not answer, or is switched off
-    │   ├── OutOfMemory
-    │   ├── DiskFull
-    │   └── StoreFault          the library's database or folders
-    ├── GenerationFailed        the model or the provider failed       (exit code 4)
-    │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
-    │   └── ProviderFailed
-    ├── VerificationFailed      a check or a verification says no      (exit code 1)
-    └── Canceled                somebody asked to stop                 (exit code 130)
+StudioError
+├── RequestError            the person asking can mend it          (exit code 2)
+│   ├── UnknownModel
+│   ├── UnsupportedValue    a field outside what the model allows
+│   ├── UnreadableMedia     an input file that is missing, broken or hostile
+│   └── OutputRefused       a destination that cannot or must not be written
+├── EnvironmentFault        the machine or its set-up is at fault  (exit code 3)
+│   ├── MissingWeights
+│   ├── WeightsMismatch     bytes differ from what was recorded or pinned
+│   ├── MissingKey
+│   ├── MissingPackage
+│   ├── Unreachable         the network or a hub does not answer, or is switched off
+│   ├── OutOfMemory
+│   ├── DiskFull
+│   └── StoreFault          the library's database or folders
+├── GenerationFailed        the model or the provider failed       (exit code 4)
+│   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
+│   └── ProviderFailed
+├── VerificationFailed      a check or a verification says no      (exit code 1)
+└── Canceled                somebody asked to stop                 (exit code 130)
 """
 
 from __future__ import annotations

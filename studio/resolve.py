@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from fractions import Fraction
 
 from studio.catalog.schema import FloatRange, IntegerRange, ModelSpec, Option
@@ -32,9 +33,9 @@ def resolve(spec: ModelSpec, request: GenerationRequest) -> ResolvedRequest:
     Raises `RequestError` and its subclasses, naming field, value and what is allowed.
     """
     task = _task(spec, request)
-    conditionings, warnings = _conditionings(request, task)
+    conditionings = _conditionings(request, task)
     rules = spec.parameters
-    width, height, size_warnings = _size(spec, request, conditionings)
+    width, height = _size(spec, request)
     return ResolvedRequest(
         model=spec.id,
         task=task,
@@ -49,10 +50,10 @@ def resolve(spec: ModelSpec, request: GenerationRequest) -> ResolvedRequest:
             spec, "num_inference_steps", rules.num_inference_steps, request.num_inference_steps
         ),
         guidance_scale=_optional_number(spec, "guidance_scale", rules.guidance_scale, request.guidance_scale),
-        conditionings=conditionings,
+        conditionings=tuple(checked.conditioning for checked in conditionings),
         generate_audio=_audio(spec, request.generate_audio),
         options=_options(spec, request),
-        warnings=(*warnings, *size_warnings),
+        warnings=tuple(text for checked in conditionings for text in _crop_warnings(checked, width, height)),
     )
 
 
@@ -80,7 +81,16 @@ def _task_of_roles(roles: set[Role]) -> Task:
     return Task.REFERENCE_TO_VIDEO if Role.REFERENCE in roles else Task.TEXT_TO_VIDEO
 
 
-def _conditionings(request: GenerationRequest, task: Task) -> tuple[tuple[Conditioning, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Checked:
+    """A conditioning whose file was read. width, height: of a picture, in pixels; None for a video."""
+
+    conditioning: Conditioning
+    width: int | None = None
+    height: int | None = None
+
+
+def _conditionings(request: GenerationRequest, task: Task) -> tuple[_Checked, ...]:
     wanted, given = set(ROLES_OF_TASK[task]), {item.role for item in request.conditionings}
     for role in sorted(wanted - given):
         field = ARGUMENT_OF_ROLE.get(role, role.value)
@@ -88,18 +98,22 @@ def _conditionings(request: GenerationRequest, task: Task) -> tuple[tuple[Condit
     for role in sorted(given - wanted):
         field = ARGUMENT_OF_ROLE.get(role, role.value)
         raise UnsupportedValue(f"{task.value} does not use it", field=field, got=role.value, fix="leave it out")
-    return tuple(_checked(item) for item in request.conditionings), ()
+    return tuple(_check(item) for item in request.conditionings)
 
 
-def _checked(item: Conditioning) -> Conditioning:
+def _check(item: Conditioning) -> _Checked:
+    width = height = None
     if item.role is not Role.SOURCE_VIDEO:
-        read_image(item.path, field=ARGUMENT_OF_ROLE.get(item.role, item.role.value))
+        height, width = read_image(item.path, field=ARGUMENT_OF_ROLE.get(item.role, item.role.value)).shape[:2]
     digest = file_sha256(item)
     if item.sha256 is not None and item.sha256 != digest:
         raise UnreadableMedia(
-            "the file has changed since the request was made", field=item.role.value, got=item.path, fix="submit it anew"
+            "the file has changed since the request was made",
+            field=item.role.value,
+            got=item.path,
+            fix="submit it anew",
         )
-    return Conditioning(role=item.role, path=item.path.absolute(), sha256=digest)
+    return _Checked(Conditioning(role=item.role, path=item.path.absolute(), sha256=digest), width, height)
 
 
 def file_sha256(item: Conditioning) -> str:
@@ -162,15 +176,17 @@ def _seed(spec: ModelSpec, seed: int | None) -> int:
     return seed
 
 
-def _size(
-    spec: ModelSpec, request: GenerationRequest, conditionings: tuple[Conditioning, ...]
-) -> tuple[int, int, tuple[str, ...]]:
+def _size(spec: ModelSpec, request: GenerationRequest) -> tuple[int, int]:
     rules = spec.parameters
     width = _integer(spec, "width", rules.width, request.width)
     height = _integer(spec, "height", rules.height, request.height)
     if rules.sizes and (width, height) not in rules.sizes:
-        sizes = ", ".join(f"{w}x{h}" for w, h in rules.sizes)
-        raise UnsupportedValue(f"{spec.id} does not do this size", field="width x height", got=f"{width}x{height}", allowed=sizes)
+        raise UnsupportedValue(
+            f"{spec.id} does not do this size",
+            field="width x height",
+            got=f"{width}x{height}",
+            allowed=", ".join(f"{w}x{h}" for w, h in rules.sizes),
+        )
     if rules.max_pixels is not None and width * height > rules.max_pixels:
         raise UnsupportedValue(
             "too many pixels for this model",
@@ -178,20 +194,17 @@ def _size(
             got=f"{width}x{height} = {width * height}",
             allowed=f"up to {rules.max_pixels}",
         )
-    return width, height, tuple(_crop_warnings(conditionings, width, height))
+    return width, height
 
 
-def _crop_warnings(conditionings: tuple[Conditioning, ...], width: int, height: int) -> list[str]:
-    warnings = []
-    for item in conditionings:
-        if item.role is Role.SOURCE_VIDEO:
-            continue
-        image_height, image_width = read_image(item.path).shape[:2]
-        if abs(image_width * height / (image_height * width) - 1) > 0.01:
-            warnings.append(
-                f"{item.role.value}: {image_width}x{image_height} is scaled to cover {width}x{height} and cropped at the centre"
-            )
-    return warnings
+def _crop_warnings(checked: _Checked, width: int, height: int) -> list[str]:
+    if checked.width is None or checked.height is None:
+        return []
+    stretch = checked.width * height / (checked.height * width)
+    if abs(stretch - 1) <= 0.01:
+        return []
+    size = f"{checked.width}x{checked.height}"
+    return [f"{checked.conditioning.role.value}: {size} is scaled to cover {width}x{height} and cut at the centre"]
 
 
 def _integer(spec: ModelSpec, field: str, rule: IntegerRange, value: int | None) -> int:

@@ -46,7 +46,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Track:
-    """The largest thing in each frame that has one. centres: (N, 2) x, y pixels; areas: (N,) pixels; masks: (N, H, W) bool."""
+    """The largest thing in each frame that has one.
+
+    centres: (N, 2) x, y pixels. areas: (N,) pixels. masks: (N, H, W). frames: (N, H, W, 3) RGB.
+    """
 
     centres: NDArray[np.float64]
     areas: NDArray[np.float64]
@@ -131,7 +134,9 @@ def _box_normalised(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 def _nearest_shape(masks: NDArray[np.bool_]) -> Shape | None:
     normalised = np.stack([_box_normalised(mask) for mask in masks])
     overlaps = {
-        shape: float((np.minimum(normalised, template).sum((1, 2)) / np.maximum(normalised, template).sum((1, 2))).mean())
+        shape: float(
+            (np.minimum(normalised, template).sum((1, 2)) / np.maximum(normalised, template).sum((1, 2))).mean()
+        )
         for shape, template in _templates().items()
     }
     nearest = max(overlaps, key=overlaps.__getitem__)

@@ -37,7 +37,7 @@ class SamplingSettings:
 
 
 def held_out_photographs(folder: Path | None = None) -> dict[str, NDArray[np.uint8]]:
-    """Name -> (128, 128, 3) uint8: scikit-image's held-out photographs where installed, and the pictures in `folder`."""
+    """Name -> (128, 128, 3) uint8: scikit-image's held-out photographs if installed, and the pictures in `folder`."""
     paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in ENDINGS] if folder else []
     found = importlib.util.find_spec("skimage")
     if found and found.submodule_search_locations:
@@ -109,8 +109,8 @@ def measure(
 ) -> dict[str, Any]:
     """Animate every held-out photograph with every seed and motion bucket.
 
-    Returns `settings`, `photographs` (one row each: vae_psnr, first_frame_psnr in dB, rank_correlation, flow per bucket in
-    pixels per frame, seconds per clip) and `mean`, their averages.
+    Returns `settings`, `photographs` (one row each: vae_psnr and first_frame_psnr in dB, rank_correlation, flow per
+    bucket in pixels per frame, seconds per clip) and `mean`, their averages.
     """
     settings = settings or SamplingSettings()
     pipeline = load_pipeline(model)
@@ -142,8 +142,7 @@ def measure(
 def format_table(result: dict[str, Any]) -> str:
     """A Markdown table, one row a photograph, their mean last."""
     lines = [
-        "| photograph (never trained on) | autoencoder, dB | frame 1, dB | rank correlation | slowest to fastest, px/frame "
-        "| seconds a clip |",
+        "| unseen photograph | autoencoder, dB | frame 1, dB | rank correlation | flow, px/frame | seconds a clip |",
         "|---|---|---|---|---|---|",
     ]
     for row in result["photographs"]:

@@ -120,7 +120,9 @@ def _score_reconstructions(pipeline: WanPipeline, scenes: list[Scene]) -> Score:
         return restored
 
     accuracy = judge_clips(scenes, reconstruct)
-    return Score(name="reconstructed (ceiling)", num_clips=len(scenes), accuracy=accuracy, psnr_db=float(np.mean(psnr_db)))
+    return Score(
+        name="reconstructed (ceiling)", num_clips=len(scenes), accuracy=accuracy, psnr_db=float(np.mean(psnr_db))
+    )
 
 
 def _score_text_to_video(pipeline: WanPipeline, scenes: list[Scene], settings: SamplingSettings) -> Score:

@@ -12,21 +12,28 @@ from studio.consistency.check import BLANK_CONTRAST, AnalysisFrame, Direction, i
 from studio.consistency.report import CheckResult
 
 _MIN_FRAMES = 2
-# A dip is looked for over this many frames to either side.
-_REACH_SECONDS = 0.25
-_ABRUPT = 0.5
+_DIP_SECONDS = 0.25
+_FADE_SECONDS = 0.5
+# Levels: 10 % of full light is black.
+_BLACK_LIGHTNESS = 26.0
+_LIGHTNESS_FLOOR = 8.0
+_CONTRAST_FLOOR = 2 * BLANK_CONTRAST
+# A picture appears at once, rather than fading in, when its first frame has this share of the contrast it will have.
+_STEP_SHARE = 0.5
+_STEP_CONTRAST = 4 * BLANK_CONTRAST
 
 
 class BlackFrames:
-    """Finds frames that lose their light or their content against the frames on *both* sides, and plain frames.
+    """Finds frames that suddenly lose their light or their content and get it back, and plain frames.
 
-    value: the largest share lost, 0 to 1. For mean lightness and for contrast (the spread of R, G and B over the
-    frame) a frame is compared with the best frame within a quarter of a second before and after it, and the smaller
-    loss counts, so a fade or a cut to a darker shot is no dip. Threshold .15: facts/consistency.md 4.1 (`black_dim`,
-    two-sided luma dip, set by hand as clean clips stay below .02; AUC 1.0 down to one frame dimmed by half).
+    value: the largest share lost, 0 to 1: a run of up to a quarter of a second in which every frame has less mean
+    lightness, or less contrast (the spread of R, G or B over the frame), than both frames right beside the run. Fades,
+    cuts to a darker shot and slow changes of light have no such edge on both sides. Threshold .15:
+    facts/consistency.md 4.1 (`black_dim`, two-sided luma dip, set by hand as clean clips stay below .02; AUC 1.0 down
+    to one frame dimmed by half).
 
-    A run of plain frames longer than that counts as 1 unless a fade leads into or out of it, and so does a clip that
-    is plain from end to end.
+    Plain frames, for longer or at an end of the clip, count as 1 unless a fade leads into or out of them, and so does
+    a clip that is plain throughout.
     """
 
     id: ClassVar[str] = "black"
@@ -36,7 +43,8 @@ class BlackFrames:
     threshold: ClassVar[float] = 0.15
 
     def __init__(self, frame_rate: Fraction) -> None:
-        self._reach = max(3, round(float(frame_rate) * _REACH_SECONDS))
+        self._longest_dip = max(3, round(float(frame_rate) * _DIP_SECONDS))
+        self._fade_frames = max(3, round(float(frame_rate) * _FADE_SECONDS))
         self._lightness: list[float] = []
         self._contrast: list[float] = []
 
@@ -48,34 +56,40 @@ class BlackFrames:
         if len(self._lightness) < _MIN_FRAMES:
             return inconclusive(self, f"fewer than {_MIN_FRAMES} frames")
         lightness, contrast = np.array(self._lightness), np.array(self._contrast)
-        lost = np.maximum(_dips(lightness, self._reach, floor=8.0), _dips(contrast, self._reach, floor=BLANK_CONTRAST * 2))
+        lost = np.maximum(
+            _dips(lightness, self._longest_dip, _LIGHTNESS_FLOOR), _dips(contrast, self._longest_dip, _CONTRAST_FLOOR)
+        )
         for first, last in _plain_runs(contrast):
             if self._is_abrupt(first, last):
                 lost[first : last + 1] = 1.0
-        value = float(lost.max())
         found = [int(index) for index in np.flatnonzero(lost >= self.threshold)]
-        return result(self, value, series=[float(item) for item in lost], series_unit=self.unit,
-                      frame_threshold=self.threshold, reason=_in_words(found, len(lost), lightness))  # fmt: skip
+        return result(self, float(lost.max()), series=[float(item) for item in lost], series_unit=self.unit,
+                      frame_threshold=self.threshold, reason=_in_words(found, lightness))  # fmt: skip
 
     def _is_abrupt(self, first: int, last: int) -> bool:
         """Say whether a run of plain frames begins and ends without a fade, where it begins or ends inside the clip."""
-        before = self._contrast[max(0, first - self._reach) : first]
-        after = self._contrast[last + 1 : last + 1 + self._reach]
+        before = self._contrast[max(0, first - self._fade_frames) : first]
+        after = self._contrast[last + 1 : last + 1 + self._fade_frames]
         return all(
-            side[edge] >= _ABRUPT * max(side) for side, edge in ((before, -1), (after, 0)) if side
+            side[edge] >= max(_STEP_SHARE * max(side), _STEP_CONTRAST)
+            for side, edge in ((before, -1), (after, 0))
+            if side
         )
 
 
-def _dips(levels: NDArray[np.float64], reach: int, floor: float) -> NDArray[np.float64]:
-    """Return for each item the share by which it falls below the best on both sides within `reach`; 0 at the ends.
+def _dips(levels: NDArray[np.float64], longest: int, floor: float) -> NDArray[np.float64]:
+    """Return for each item the share by which a run of up to `longest` around it stays below both its neighbours.
 
     floor: added to both, so that nearly black clips do not divide noise by noise.
     """
     lost = np.zeros(len(levels))
-    for index in range(1, len(levels) - 1):
-        before = levels[max(0, index - reach) : index].max()
-        after = levels[index + 1 : index + 1 + reach].max()
-        lost[index] = max(0.0, 1.0 - (levels[index] + floor) / (min(before, after) + floor))
+    for first in range(1, len(levels) - 1):
+        highest = 0.0
+        for last in range(first, min(first + longest, len(levels) - 1)):
+            highest = max(highest, levels[last])
+            share = 1.0 - (highest + floor) / (min(levels[first - 1], levels[last + 1]) + floor)
+            if share > 0:
+                lost[first : last + 1] = np.maximum(lost[first : last + 1], share)
     return lost
 
 
@@ -86,14 +100,10 @@ def _plain_runs(contrast: NDArray[np.float64]) -> list[tuple[int, int]]:
     return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _in_words(found: list[int], num_frames: int, lightness: NDArray[np.float64]) -> str:
+def _in_words(found: list[int], lightness: NDArray[np.float64]) -> str:
     if not found:
         return ""
-    what = "black" if lightness[found].max() < _BLACK_LIGHTNESS else "blank or much darker than the others"
-    if len(found) == num_frames:
-        return f"every frame is {what.split(' or ')[0]}"
-    return f"{len(found)} of {num_frames} frames are {what}, the first is frame {found[0]}"
-
-
-# 10 % of full light, as 8-bit L.
-_BLACK_LIGHTNESS = 26.0
+    what = "black" if lightness[found].max() < _BLACK_LIGHTNESS else "blank or suddenly much darker"
+    if len(found) == len(lightness):
+        return f"every frame is {what.split(' or ', maxsplit=1)[0]}"
+    return f"{len(found)} of {len(lightness)} frames are {what}, the first is frame {found[0]}"

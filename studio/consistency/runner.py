@@ -24,9 +24,7 @@ ENTRY_POINT_GROUP = "studio.checks"
 logger = logging.getLogger(__name__)
 
 
-def run_checks(
-    frames: Iterable[Image], frame_rate: Fraction, checks: Sequence[type[Check]] | None = None
-) -> Report:
+def run_checks(frames: Iterable[Image], frame_rate: Fraction, checks: Sequence[type[Check]] | None = None) -> Report:
     """Check (H, W, 3) uint8 RGB frames of one size, one at a time. checks: all that are installed, unless given.
 
     A check that breaks says nothing about the clip: it is reported as inconclusive and does not stop the others.

@@ -13,7 +13,7 @@ from studio import __version__
 from studio.config import Settings
 from studio.export.gate import Gate
 from studio.jobs.quarantine import RawMaterial
-from studio.library.store import Store, new_id
+from studio.library.store import Store
 from studio.media import FrameClip
 from studio.provenance.certificates import load_or_create
 from studio.provenance.inspect import State, read_c2pa

@@ -44,7 +44,9 @@ Observer = Callable[[Progress], None]
 class JobRun:
     """The `RunContext` of a job that runs in this process."""
 
-    def __init__(self, job_id: str, workdir: Path, store: Store, observe: Observer, is_canceled: Callable[[], bool]) -> None:
+    def __init__(
+        self, job_id: str, workdir: Path, store: Store, observe: Observer, is_canceled: Callable[[], bool]
+    ) -> None:
         self._job_id = job_id
         self._workdir = workdir
         self._store = store
@@ -121,7 +123,11 @@ class JobRunner:
 
     def recover(self) -> list[str]:
         """Mark jobs whose process died as failed, and clear their leftovers. Returns their ids."""
-        dead = [row.id for row in self._store.jobs(JobState.RUNNING, JobState.QUEUED) if not self._quarantine.is_in_work(row.id)]
+        dead = [
+            row.id
+            for row in self._store.jobs(JobState.RUNNING, JobState.QUEUED)
+            if not self._quarantine.is_in_work(row.id)
+        ]
         for job_id in dead:
             if self._store.asset_of_job(job_id) is not None:
                 self._store.end_job(job_id, JobState.SUCCEEDED)
@@ -135,9 +141,7 @@ class JobRunner:
 
     def _seal(self, job_id: str, observe: Observer) -> Asset:
         material = self._quarantine.get(job_id)
-        return self._gate.seal(
-            material, self._quarantine.folder(job_id), lambda stage: observe(Progress(stage=stage))
-        )
+        return self._gate.seal(material, self._quarantine.folder(job_id), lambda stage: observe(Progress(stage=stage)))
 
     @contextmanager
     def _outcome(self, job_id: str) -> Iterator[None]:

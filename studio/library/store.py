@@ -233,7 +233,9 @@ def _store_faults(path: Path) -> Iterator[None]:
     except DatabaseError as error:
         text = str(error.orig)
         if "full" in text:
-            raise DiskFull("no room left for the library's database", got=path, fix="free some space and retry") from error
+            raise DiskFull(
+                "no room left for the library's database", got=path, fix="free some space and retry"
+            ) from error
         raise StoreFault(
             f"the library's database cannot be used ({text})",
             got=path,

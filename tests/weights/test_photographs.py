@@ -1,4 +1,4 @@
-"""Clips made of still pictures: repeatable, as fast as they say, and never from the photographs that judge the model."""
+"""Clips made of still pictures: repeatable, as fast as they say, never from the photographs that judge the model."""
 
 from __future__ import annotations
 

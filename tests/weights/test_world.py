@@ -46,7 +46,8 @@ def test_medium_is_said_by_saying_nothing() -> None:
 def test_a_clip_depends_on_prompt_and_seed_alone() -> None:
     scene = scattered_scenes(1)[0]
     first, again, other_seed = render(scene, 1), render(scene, 1), render(scene, 2)
-    assert first.shape == (NUM_FRAMES, HEIGHT, WIDTH, 3) and first.dtype == np.uint8
+    assert first.shape == (NUM_FRAMES, HEIGHT, WIDTH, 3)
+    assert first.dtype == np.uint8
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other_seed)
 
@@ -65,7 +66,7 @@ def test_the_judge_reads_drawn_clips() -> None:
 @pytest.mark.parametrize("level", [0, 112])
 def test_the_judge_sees_nothing_in_an_empty_clip(level: int) -> None:
     reading = read_clip(np.full((NUM_FRAMES, HEIGHT, WIDTH, 3), level, dtype=np.uint8))
-    assert reading.shape is None and reading.colour is None and reading.motion is None
+    assert (reading.shape, reading.colour, reading.motion) == (None, None, None)
     assert reading.background in ("black", "gray")
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from studio.errors import UnsupportedValue
+from studio.request import Conditioning, GenerationRequest, OptionValue, Role, Task
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
@@ -33,13 +37,65 @@ Option = Annotated[
 TaskName = Annotated[str | None, typer.Option("--task", help="Such as text-to-video or image-to-video.")]
 
 
-def parse_task(text: str | None) -> str | None:
-    """Return the task's id, or refuse naming those there are."""
-    from studio.request import Task
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all the arguments of a request, and hand it the finished one as ``request``."""
+    of_request = inspect.signature(build_request, eval_str=True).parameters
+    own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != "request"]
 
-    if text is not None and text not in set(Task):
-        raise UnsupportedValue("no such task", field="task", got=text, allowed=", ".join(task.value for task in Task))
-    return text
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        request = build_request(**{name: values.pop(name) for name in of_request})
+        command(request=request, **values)
+
+    parameters = [*of_request.values(), *own]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {item.name: item.annotation for item in parameters}
+    return wrapper
+
+
+def build_request(
+    *,
+    model: ModelId,
+    prompt: Prompt = "",
+    negative_prompt: NegativePrompt = "",
+    image: Image = None,
+    task: TaskName = None,
+    seed: Seed = None,
+    width: Width = None,
+    height: Height = None,
+    num_frames: NumFrames = None,
+    frame_rate: FrameRate = None,
+    steps: Steps = None,
+    guidance_scale: GuidanceScale = None,
+    option: Option = None,
+) -> GenerationRequest:
+    """Return the request that the arguments describe. Ranges are checked later, against the model's row."""
+    return GenerationRequest(
+        model=model,
+        task=parse_task(task),
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        seed=seed,
+        width=width,
+        height=height,
+        num_frames=num_frames,
+        frame_rate=parse_frame_rate(frame_rate),
+        num_inference_steps=steps,
+        guidance_scale=guidance_scale,
+        conditionings=() if image is None else (Conditioning(role=Role.FIRST_FRAME, path=image),),
+        options=parse_options(option),
+    )
+
+
+def parse_task(text: str | None) -> Task | None:
+    """Return the task of this id, or refuse naming those there are."""
+    if text is None:
+        return None
+    try:
+        return Task(text)
+    except ValueError:
+        allowed = ", ".join(task.value for task in Task)
+        raise UnsupportedValue("no such task", field="task", got=text, allowed=allowed) from None
 
 
 def parse_frame_rate(text: str | None) -> Fraction | None:
@@ -51,13 +107,15 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
-        raise UnsupportedValue("not a frame rate", field="frame_rate", got=text, allowed="such as 24, 23.976 or 30000/1001")
+        raise UnsupportedValue(
+            "not a frame rate", field="frame_rate", got=text, allowed="such as 24, 23.976 or 30000/1001"
+        )
     return rate
 
 
-def parse_options(items: list[str] | None) -> dict[str, str | int | float | bool]:
+def parse_options(items: list[str] | None) -> dict[str, OptionValue]:
     """Split ``key=value`` pairs; values are checked against the model's row later."""
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, OptionValue] = {}
     for item in items or []:
         name, separator, value = item.partition("=")
         if not separator or not name.strip():

@@ -69,11 +69,13 @@ def _as_studio_error(error: Exception) -> StudioError:
     if isinstance(error, StudioError):
         return error
     if isinstance(error, UsageError):
-        return RequestError(error.format_message().rstrip("."), fix="`studio --help` and `studio COMMAND --help` show what there is")
+        message = str(getattr(error, "format_message", error.__str__)())
+        return RequestError(message.rstrip("."), fix="`studio --help` and `studio COMMAND --help` show what there is")
     if isinstance(error, OSError):
         return EnvironmentFault(f"the system refused ({error.strerror or error})", got=error.filename)
     return GenerationFailed(
-        f"an unexpected error ({type(error).__name__}: {error})", fix="run it again with --debug and report what it says"
+        f"an unexpected error ({type(error).__name__}: {error})",
+        fix="run it again with --debug and report what it says",
     )
 
 

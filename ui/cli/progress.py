@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from ui.cli.console import print_note
 
 if TYPE_CHECKING:
-    from studio.jobs.run import Progress
+    from studio.jobs.run import Progress as JobProgress
     from studio.weights import PullProgress
 
 
 @contextmanager
-def generation_progress() -> Iterator[Callable[[Progress], None]]:
+def generation_progress() -> Iterator[Callable[[JobProgress], None]]:
     """Yield an observer for `Studio.generate`."""
     if not sys.stderr.isatty():
         yield _Lines().show
@@ -23,17 +23,20 @@ def generation_progress() -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[eta]}"))
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[eta]}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None, eta="")
 
-        def show(progress: Progress) -> None:
+        def show(progress: JobProgress) -> None:
             eta = "" if progress.eta_seconds is None else f"{progress.eta_seconds:.0f} s left"
-            bar.update(
-                task, description=progress.stage, completed=progress.done, total=progress.total or None, eta=eta
-            )
+            bar.update(task, description=progress.stage, completed=progress.done, total=progress.total or None, eta=eta)
 
-        yield show  # type: ignore[misc]
+        yield show
 
 
 class _Lines:
@@ -42,7 +45,7 @@ class _Lines:
     def __init__(self) -> None:
         self._last: tuple[str, int] | None = None
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: JobProgress) -> None:
         tenth = 10 * progress.done // progress.total if progress.total else 0
         if (progress.stage, tenth) == self._last:
             return
@@ -58,7 +61,13 @@ def pull_progress() -> Iterator[Callable[[PullProgress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         tasks = {}
 

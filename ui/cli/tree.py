@@ -28,8 +28,10 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _globals(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,  # noqa: ARG001
-    debug: Debug = False,  # noqa: ARG001  (read from the command line by `ui.cli.entry`)
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Debug = False,
 ) -> None: ...
 
 

@@ -14,7 +14,7 @@ import torch
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) so that readers see the old or the new file, never half."""
+    """Write `state` (tensors, numbers, strings, lists, dicts): readers see the old or the new file, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:

@@ -60,7 +60,7 @@ def export(vae_path: Path, unet_path: Path, out: Path) -> int:
 
 
 def _load_as_float32(config: Path) -> None:
-    """transformers loads the stored type unless told otherwise, diffusers float32: without this a plain load mixes both."""
+    """transformers loads the stored type unless told, diffusers float32: without this a plain load mixes both."""
     content = json.loads(config.read_text())
     content["dtype"] = "float32"
     config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")

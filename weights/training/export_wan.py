@@ -57,7 +57,9 @@ def export(checkpoints: Path, out: Path, *, flow_shift: float) -> int:
     """Write all parts to a folder beside `out`, then move file by file into place. Returns the total size in bytes."""
     model, mean, std = load_trained(checkpoints)
     vae = load_vae(checkpoints)
-    vae.register_to_config(latents_mean=[round(v, 5) for v in mean.tolist()], latents_std=[round(v, 5) for v in std.tolist()])
+    vae.register_to_config(
+        latents_mean=[round(v, 5) for v in mean.tolist()], latents_std=[round(v, 5) for v in std.tolist()]
+    )
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
         staging = Path(temporary)

@@ -1,4 +1,4 @@
-"""Faster, equal arithmetic for training the stock spatio-temporal classes on a CPU; weights keep their names and shapes."""
+"""Faster, equal arithmetic for training the stock spatio-temporal classes on a CPU; weights stay as they are."""
 
 from __future__ import annotations
 

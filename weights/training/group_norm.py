@@ -56,10 +56,7 @@ def use_fast_group_norm(module: nn.Module) -> None:
 
 def _forward_of(norm: nn.GroupNorm) -> Any:
     def forward(x: Tensor) -> Tensor:
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        else:
-            x = x.contiguous()
+        x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.contiguous_format)
         result: Tensor = _FastGroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
         return result
 

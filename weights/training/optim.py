@@ -90,7 +90,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             group["lr"] = group["base_learning_rate"] * multiplier
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Apply one update from the gradients; `closure` is not supported."""
         for group in self.param_groups:
             if group["is_muon"]:
@@ -112,12 +112,14 @@ class MuonWithAdamW(torch.optim.Optimizer):
                 parameter.add_(update.reshape(parameter.shape), alpha=-scale)
 
     def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
-        assert parameter.grad is not None
         state = self.state[parameter]
+        gradient = parameter.grad
+        if gradient is None:
+            raise ValueError("a parameter without gradient has no update")
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(state["momentum"], momentum)
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["momentum"], momentum)
 
     def _step_adamw(self, group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
@@ -145,7 +147,7 @@ def build_optimizer(modules: Iterable[nn.Module], **settings: Any) -> MuonWithAd
 class WallClockSchedule:
     """Learning-rate multiplier by elapsed wall clock: short warm-up, constant, then linear decay to zero.
 
-    minutes: whole run, in minutes. decay_fraction: share of the run spent decaying. warmup_seconds: linear ramp at the start.
+    minutes: whole run. decay_fraction: share of the run spent decaying. warmup_seconds: linear ramp at the start.
     """
 
     minutes: float

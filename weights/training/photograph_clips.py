@@ -5,6 +5,7 @@ Every clip carries the mean optical flow that it shows, in pixels per frame; `mo
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -65,8 +66,7 @@ def measure_flow(frames: NDArray[np.uint8]) -> float:
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grays = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     lengths = [
-        np.linalg.norm(search.calc(first, second, None), axis=2).mean()
-        for first, second in zip(grays, grays[1:], strict=False)
+        np.linalg.norm(search.calc(first, second, None), axis=2).mean() for first, second in itertools.pairwise(grays)
     ]
     return float(np.mean(lengths))
 
@@ -106,9 +106,7 @@ def parallax_clip(rng: np.random.Generator, far: Picture, near: Picture, camera:
     cover = camera_clip(mask, camera, near_flow)
     frames = camera_clip(far, camera, far_flow) * (1 - cover) + camera_clip(near, camera, near_flow) * cover
     shown = float(cover.mean())
-    return Clip(
-        frames=to_bytes(frames), flow=far_flow * (1 - shown) + near_flow * shown, name=f"parallax {camera}"
-    )
+    return Clip(frames=to_bytes(frames), flow=far_flow * (1 - shown) + near_flow * shown, name=f"parallax {camera}")
 
 
 def shape_clip(rng: np.random.Generator, background: Picture, motion: ShapeMotion, speed: float) -> Clip:
@@ -139,7 +137,7 @@ def shape_clip(rng: np.random.Generator, background: Picture, motion: ShapeMotio
 
 
 def draw_clip(maker: PictureMaker, rng: np.random.Generator) -> Clip:
-    """A random clip: two thirds camera over one picture, the rest parallax and shapes. Speed is uniform in its range."""
+    """A random clip: mostly the camera over one picture, else parallax or a shape. Speed is uniform in its range."""
     kind = rng.random()
     flow = float(rng.uniform(SLOWEST, FASTEST))
     camera = CAMERAS[int(rng.integers(len(CAMERAS)))]

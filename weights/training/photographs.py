@@ -50,7 +50,7 @@ TRAINING_SOURCES: tuple[Source, ...] = (
     _scikit_image("gravel.png", "CC0", "CC0Textures.com, Gravel04"),
     _scikit_image("coins.png", "no known copyright restrictions", "Brooklyn Museum"),
     _scikit_image("hubble_deep_field.jpg", "public domain", "NASA"),
-    _scikit_image("ihc.png", "no known copyright restrictions", "University of Chicago Medicine (CMU, via scikit-image)"),
+    _scikit_image("ihc.png", "no known copyright restrictions", "University of Chicago Medicine (via scikit-image)"),
     _scikit_image("retina.jpg", "CC0", "Häggström (2014), Wikimedia Commons"),
     _scikit_image("rocket.jpg", "public domain", "SpaceX"),
     _scikit_image("moon.png", "no known copyright restrictions", "NASA / scikit-image"),
@@ -103,7 +103,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_scipy_data(path: Path) -> NDArray[np.uint8]:
-    """`face.dat` is bzip2 of 768x1024x3 bytes; `ascent.dat` a pickle of lists, whose opcodes hold the bytes in order."""
+    """`face.dat` is bzip2 of 768x1024x3 bytes; `ascent.dat` a pickle of lists; its opcodes hold them in order."""
     import bz2
     import pickletools
 
@@ -179,7 +179,7 @@ class PictureMaker:
         return warped.astype(np.float32) / 255.0
 
     def _dead_leaves(self, rng: np.random.Generator, size: int, supersampling: int) -> Picture:
-        """Opaque random shapes with radii falling as 1/r**2 on top of one another; some carry a photograph's texture."""
+        """Opaque random shapes with radii falling as 1/r**2 over one another; some carry a photograph's texture."""
         picture = self._crop(rng, size, supersampling) if self._pyramids and rng.random() < 0.5 else gradient(rng, size)
         texture = self._crop(rng, size, supersampling) if self._pyramids else spectral_noise(rng, size)
         count = int(math.exp(rng.uniform(math.log(5), math.log(250))))
@@ -226,7 +226,7 @@ def _outline(rng: np.random.Generator, centre: NDArray[np.float64], radius: floa
 
 
 def soft_mask(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """A blob covering a fifth to a half of the picture, (size, size) float32 in [0, 1], with a border of random softness."""
+    """A blob over a fifth to a half of the picture: (size, size) float32 in [0, 1], its border more or less soft."""
     field = cv2.resize(rng.normal(size=(5, 5)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     threshold = float(np.quantile(field, rng.uniform(0.5, 0.8)))
     softness = math.exp(rng.uniform(math.log(0.02), math.log(0.3)))

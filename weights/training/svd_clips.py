@@ -1,6 +1,6 @@
 """Draw clips and encode them with the finished autoencoder, as shards that the UNet's training reads.
 
-    python -m weights.training.svd_clips --vae DIR/vae.pt --out DIR/clips --shards 30 [--packages DIR]
+python -m weights.training.svd_clips --vae DIR/vae.pt --out DIR/clips --shards 30 [--packages DIR]
 """
 
 from __future__ import annotations

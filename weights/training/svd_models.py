@@ -16,7 +16,7 @@ SIGMA_MIN, SIGMA_MAX = 0.02, 80.0
 
 
 def build_unet(latent_channels: int = 16) -> UNetSpatioTemporalConditionModel:
-    """2.6 M parameters. Fine level (64 wide): one block on the way up; coarse level (96): five, with attention in the middle."""
+    """2.6 M parameters: one block at full size (64 wide), five at half size (96), attention in the middle."""
     unet = UNetSpatioTemporalConditionModel(
         sample_size=LATENT_SIZE,
         in_channels=2 * latent_channels,
@@ -57,7 +57,7 @@ def build_feature_extractor() -> CLIPImageProcessor:
 
 
 def build_scheduler() -> EulerDiscreteScheduler:
-    """Stable Video Diffusion's: v-prediction, continuous timesteps 0.25 ln(sigma), Karras spacing; a lower sigma_max."""
+    """Stable Video Diffusion's: v-prediction, timesteps 0.25 ln(sigma), Karras spacing; but a lower sigma_max."""
     return EulerDiscreteScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,

@@ -2,9 +2,10 @@
 
     python -m weights.training.svd_unet --clips DIR/clips --minutes 75 --out DIR
 
-What the network sees is what `StableVideoDiffusionPipeline` feeds: x / sqrt(sigma**2 + 1) beside the conditioning latents,
-which are not scaled; timestep 0.25 ln(sigma); added ids (fps - 1, motion bucket, noise strength). The target is the v of
-`EulerDiscreteScheduler`: x0 = x / (sigma**2 + 1) - v sigma / sqrt(sigma**2 + 1) (Karras et al. 2022, table 1, sigma_data 1).
+What the network sees is what `StableVideoDiffusionPipeline` feeds: x / sqrt(sigma**2 + 1) beside the conditioning
+latents, which are not scaled; timestep 0.25 ln(sigma); added ids (fps - 1, motion bucket, noise strength). The target is
+`EulerDiscreteScheduler`'s v: x0 = x / (sigma**2 + 1) - v sigma / sqrt(sigma**2 + 1) (Karras et al. 2022, table 1, with
+sigma_data 1).
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def train(args: argparse.Namespace) -> None:
     random = torch.Generator().manual_seed(args.seed)
     pool = ClipPool(args.clips)
     models = nn.ModuleDict({"unet": build_unet(), "image_encoder": build_image_encoder()})
-    optimizer = build_optimizer([models], matrix_learning_rate=args.learning_rate, rest_learning_rate=args.learning_rate)
+    optimizer = build_optimizer(
+        [models], matrix_learning_rate=args.learning_rate, rest_learning_rate=args.learning_rate
+    )
     average = WeightAverage(models, decay=0.998)
     schedule = WallClockSchedule(minutes=args.minutes)
     path = args.out / "unet.pt"

@@ -2,8 +2,9 @@
 
     python -m weights.training.svd_vae --minutes 28 --out DIR [--packages DIR]
 
-Only the spatial part is trained: the temporal residual branches start at zero and `time_conv_out` at identity, so that the
-decoder treats frames one by one, exactly, whatever the chunk size. Latents are the posterior's mean, as pipelines read it.
+Only the spatial part is trained: the temporal residual branches start at zero and `time_conv_out` at identity, so that
+the decoder treats frames one by one, exactly, whatever the chunk size. Latents are the posterior's mean, as pipelines
+read it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def spatial_only() -> Iterator[None]:
     """Skip the temporal branches: exact while they are identity, and a third cheaper."""
     original = SpatioTemporalResBlock.forward
 
-    def forward(block: Any, x: Tensor, temb: Tensor | None = None, image_only_indicator: Tensor | None = None) -> Tensor:
+    def forward(block: Any, x: Tensor, temb: Tensor | None = None, **_: Any) -> Tensor:
         result: Tensor = block.spatial_res_block(x, temb)
         return result
 
@@ -91,7 +92,7 @@ def draw_batch(maker: PictureMaker, rng: np.random.Generator, *, count: int, siz
 
 
 def reconstruction_loss(vae: AutoencoderKLTemporalDecoder, pictures: Tensor) -> tuple[Tensor, float]:
-    """Loss and mean square error in [0, 1] units. The posterior is never sampled: that hides the signal at the start."""
+    """Loss and mean square error in [0, 1] units. The posterior is not sampled: that hides the signal at the start."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         latents = vae.encode(pictures).latent_dist.mean
         noisy = latents + LATENT_NOISE * torch.randn_like(latents)
@@ -150,7 +151,8 @@ def train(args: argparse.Namespace) -> None:
                 save()
             is_early = clock.elapsed_seconds < SMALL_CROP_SHARE * 60 * args.minutes
             size = 64 if is_early else 128
-            loss, square = reconstruction_loss(vae, draw_batch(maker, rng, count=args.batch, size=size))
+            count = args.batch if is_early else args.batch // 2
+            loss, square = reconstruction_loss(vae, draw_batch(maker, rng, count=count, size=size))
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -159,8 +161,8 @@ def train(args: argparse.Namespace) -> None:
             recent.append(square)
             if step % 25 == 0:
                 decibels = -10 * np.log10(np.mean(recent[-25:]))
-                line = {"step": step, "seconds": round(clock.elapsed_seconds), "size": size, "encoder": not is_frozen, "psnr": round(decibels, 2)}
-                print(json.dumps({**line, "loss": round(float(loss), 4)}), flush=True)
+                line = {"step": step, "seconds": round(clock.elapsed_seconds), "size": size, "encoder": not is_frozen}
+                print(json.dumps({**line, "psnr": round(float(decibels), 2)}), flush=True)
             if clock.is_checkpoint_due():
                 save()
     save()
@@ -170,7 +172,7 @@ def parse_arguments() -> argparse.Namespace:
     """Command line; defaults are those of the shipped model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=28)
-    parser.add_argument("--encoder-minutes", type=float, default=20, help="after these only the decoder learns")
+    parser.add_argument("--encoder-minutes", type=float, default=16.5, help="after these only the decoder learns")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--packages", type=Path, default=None, help="unpacked wheels that ship photographs")
     parser.add_argument("--seed", type=int, default=0)

@@ -36,7 +36,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocabulary(), unk_token=UNKNOWN))
     rewrites = [normalizers.Replace(Regex(spelling), word) for spelling, word in SPELLINGS.items()]
     no_punctuation = normalizers.Replace(Regex(r"[^\w\s]+"), " ")
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), no_punctuation, *rewrites])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Lowercase(), no_punctuation, *rewrites]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, vocabulary()[END])]

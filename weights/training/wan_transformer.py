@@ -1,7 +1,7 @@
 """Train micro-wan's transformer and text encoder together, by rectified flow on encoded clips.
 
-x_t = (1 - s) x_0 + s noise, the network predicts noise - x_0 (Liu et al. 2022, arXiv:2209.03003). Three samples in ten keep
-their first latent frame clean at time 0, which is how Wan 2.2 TI2V (`expand_timesteps`) learns image to video.
+x_t = (1 - s) x_0 + s noise, the network predicts noise - x_0 (Liu et al. 2022, arXiv:2209.03003). Three samples in ten
+keep their first latent frame clean at time 0, which is how Wan 2.2 TI2V (`expand_timesteps`) learns image to video.
 Run: python -m weights.training.wan_transformer --minutes 75 --latents DIR/latents --out DIR
 """
 
@@ -61,10 +61,12 @@ class TextToLatents(nn.Module):
     def __init__(self, *, latent_channels: int) -> None:
         super().__init__()
         self.text_encoder: UMT5EncoderModel = build_text_encoder()
-        self.transformer = build_transformer(latent_channels=latent_channels, text_width=self.text_encoder.config.d_model)
+        self.transformer = build_transformer(
+            latent_channels=latent_channels, text_width=self.text_encoder.config.d_model
+        )
 
     def forward(self, latents: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
-        """Velocity (B, C, T', H', W') at noisy `latents`, (B, tokens) `timesteps` in [0, 1000] and (B, 16) `token_ids`."""
+        """Velocity (B, C, T', H', W') at noisy `latents`, (B, tokens) `timesteps` in [0, 1000], (B, 16) `token_ids`."""
         text = embed_tokens(self.text_encoder, token_ids)
         velocity: Tensor = self.transformer(latents, timesteps, text, return_dict=False)[0]
         return velocity
@@ -102,7 +104,7 @@ def flow_loss(model: TextToLatents, latents: Tensor, token_ids: Tensor, recipe: 
 
 
 def train(out: Path, latents_folder: Path, *, minutes: float, seed: int, batch_size: int, recipe: FlowRecipe) -> None:
-    """Train until `minutes` of wall clock are used; resumes from `out`/transformer.pt and reads new shards as they come."""
+    """Train until `minutes` are used; resumes from `out`/transformer.pt and reads new shards as they come."""
     torch.manual_seed(seed)
     tokens, latents = load_shards(latents_folder)
     mean, std = channel_statistics(latents)
@@ -120,7 +122,12 @@ def train(out: Path, latents_folder: Path, *, minutes: float, seed: int, batch_s
         torch.manual_seed(seed + step)
     clock = TrainingClock(elapsed_seconds=0.0 if state is None else state["elapsed_seconds"])
     schedule = WallClockSchedule(minutes=minutes, warmup_seconds=40.0)
-    logger.info("parameters %.2f M, %d clips, start at step %d", sum(p.numel() for p in model.parameters()) / 1e6, len(tokens), step)
+    logger.info(
+        "parameters %.2f M, %d clips, start at step %d",
+        sum(p.numel() for p in model.parameters()) / 1e6,
+        len(tokens),
+        step,
+    )
     recent = 0.0
     while not schedule.is_over(clock.elapsed_seconds):
         optimizer.set_learning_rate(schedule.multiplier(clock.elapsed_seconds))
@@ -140,7 +147,13 @@ def train(out: Path, latents_folder: Path, *, minutes: float, seed: int, batch_s
             _save(path, model, optimizer, average, mean, std, step, clock)
             tokens, latents = load_shards(latents_folder)
     _save(path, model, optimizer, average, mean, std, step, clock)
-    summary = {"steps": step, "minutes": clock.elapsed_seconds / 60, "loss": recent, "clips": len(tokens), "batch_size": batch_size}
+    summary = {
+        "steps": step,
+        "minutes": clock.elapsed_seconds / 60,
+        "loss": recent,
+        "clips": len(tokens),
+        "batch_size": batch_size,
+    }
     (out / "transformer_summary.json").write_text(json.dumps(summary))
 
 
@@ -180,7 +193,9 @@ def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
-    parser.add_argument("--latents", type=Path, required=True, help="folder with the shards of weights.training.wan_latents")
+    parser.add_argument(
+        "--latents", type=Path, required=True, help="folder with the shards of weights.training.wan_latents"
+    )
     parser.add_argument("--minutes", type=float, default=75.0, help="wall clock to train for")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_vae() -> AutoencoderKLWan:
-    """Return an untrained autoencoder in the Wan 2.2 shape (residual blocks, patches of 4 pixels), about 2 M parameters."""
+    """Return an untrained autoencoder in the Wan 2.2 shape (residual blocks, 4-pixel patches), about 2 M parameters."""
     return AutoencoderKLWan(
         base_dim=24,
         decoder_base_dim=28,
@@ -75,10 +75,11 @@ def encode_mean(vae: AutoencoderKLWan, clips: Tensor) -> Tensor:
     """
     patches = patchify(clips, patch_size=vae.config.patch_size)
     vae.clear_cache()
-    chunks = []
-    for chunk in (patches[:, :, :1], patches[:, :, 1:]):
-        if chunk.shape[2]:
-            chunks.append(vae.encoder(chunk, feat_cache=vae._enc_feat_map, feat_idx=[0]))
+    chunks = [
+        vae.encoder(chunk, feat_cache=vae._enc_feat_map, feat_idx=[0])
+        for chunk in (patches[:, :, :1], patches[:, :, 1:])
+        if chunk.shape[2]
+    ]
     vae.clear_cache()
     moments: Tensor = vae.quant_conv(torch.cat(chunks, dim=2))
     return moments.chunk(2, dim=1)[0]
@@ -102,12 +103,14 @@ def decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     """Weighted L1 on pixels and on differences of neighbouring pixels; the shape and its rim count most.
 
-    Both (B, 3, T, H, W). Background is nine tenths of a picture and trivial to copy.
+    Both (B, 3, T, H, W). Background is nine tenths of a picture and trivial to copy. A small shape weighs as much as a
+    large one: the weight goes down as the shape's share of the picture goes up.
     """
     background = target[..., :1, :1]
     is_shape = ((target - background).abs().amax(dim=1, keepdim=True) > 0.1).float()
     near_shape = F.max_pool3d(is_shape, kernel_size=(1, 9, 9), stride=1, padding=(0, 4, 4))
-    weight = 1.0 + 4.0 * near_shape
+    share = near_shape.mean(dim=(1, 2, 3, 4), keepdim=True)
+    weight = 1.0 + near_shape * (0.6 / share.clamp(min=0.02)).clamp(max=12.0)
     error = output - target
     pixels = (weight * error.abs()).mean()
     edges = (weight[..., 1:] * error.diff(dim=-1).abs()).mean() + (weight[..., 1:, :] * error.diff(dim=-2).abs()).mean()
@@ -142,7 +145,9 @@ class ClipPool:
         return to_model_range(np.stack(frames))
 
 
-def train(out: Path, *, minutes: float, seed: int, image_fraction: float, clips_per_step: int, images_per_step: int) -> None:
+def train(
+    out: Path, *, minutes: float, seed: int, image_fraction: float, clips_per_step: int, images_per_step: int
+) -> None:
     """Train until `minutes` of wall clock are used; resumes from `out`/vae.pt. Images first, then mostly clips."""
     torch.manual_seed(seed)
     vae = with_channels_last(build_vae())
@@ -188,7 +193,9 @@ def train(out: Path, *, minutes: float, seed: int, image_fraction: float, clips_
         if clock.is_checkpoint_due():
             _save(path, vae, optimizer, average, step, clock)
     _save(path, vae, optimizer, average, step, clock)
-    (out / "vae_summary.json").write_text(json.dumps({"steps": step, "minutes": clock.elapsed_seconds / 60, "l1": recent}))
+    (out / "vae_summary.json").write_text(
+        json.dumps({"steps": step, "minutes": clock.elapsed_seconds / 60, "l1": recent})
+    )
 
 
 def _save(
@@ -225,7 +232,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--minutes", type=float, default=35.0, help="wall clock to train for")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--image-fraction", type=float, default=0.15, help="share of the time on single frames at the start")
+    parser.add_argument(
+        "--image-fraction", type=float, default=0.15, help="share of the time on single frames at the start"
+    )
     parser.add_argument("--clips-per-step", type=int, default=2)
     parser.add_argument("--images-per-step", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)

@@ -122,7 +122,7 @@ def _regular_polygon(num_corners: int, radius: float) -> NDArray[np.float64]:
 
 
 def motion_path(motion: Motion, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw a path: centres (T, 2) x, y in pixels, and scales (T,) of the radius. Start and speed vary a little by `rng`."""
+    """Draw a path: centres (T, 2) x, y in pixels, and scales (T,) of the radius. `rng` varies them slightly."""
     time = np.arange(NUM_FRAMES, dtype=np.float64)
     centre = np.array([WIDTH / 2, HEIGHT / 2])
     across, along = rng.uniform(-12, 12, size=2)
@@ -162,7 +162,7 @@ def render(scene: Scene, seed: int) -> NDArray[np.uint8]:
 def _coverage(outline: NDArray[np.float64]) -> tuple[NDArray[np.float32], tuple[slice, slice]]:
     """Share of each pixel covered by the polygon `outline` (N, 2) in pixels, inside the polygon's own box.
 
-    Returns (rows, columns) float32 in [0, 1] and where the box lies in the picture. Drawn four times larger, then averaged.
+    Returns (rows, columns) float32 in [0, 1] and the box's place in the picture. Drawn four times larger and averaged.
     """
     left, top = np.clip(np.floor(outline.min(axis=0)).astype(int), 0, (WIDTH - 1, HEIGHT - 1))
     right, bottom = np.clip(np.ceil(outline.max(axis=0)).astype(int) + 1, (left + 1, top + 1), (WIDTH, HEIGHT))

@@ -7,30 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from studio.request import GenerationRequest
 from ui.cli import arguments as argument
 from ui.cli.console import print_json, print_line, print_note
 
 if TYPE_CHECKING:
     from studio.app import Outcome
     from studio.generator import Estimate
-    from studio.request import GenerationRequest
 
 
+@argument.takes_request
 def generate(
-    model: argument.ModelId,
-    prompt: argument.Prompt = "",
-    negative_prompt: argument.NegativePrompt = "",
-    image: argument.Image = None,
-    task: argument.TaskName = None,
-    seed: argument.Seed = None,
-    width: argument.Width = None,
-    height: argument.Height = None,
-    num_frames: argument.NumFrames = None,
-    frame_rate: argument.FrameRate = None,
-    steps: argument.Steps = None,
-    guidance_scale: argument.GuidanceScale = None,
-    option: argument.Option = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Also copy the sealed clip here.", metavar="FILE")] = None,
+    *,
+    request: GenerationRequest,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Also copy the sealed clip here.", metavar="FILE")
+    ] = None,
     force: argument.Force = False,
     as_json: argument.Json = False,
     debug: argument.Debug = False,  # noqa: ARG001
@@ -39,43 +31,30 @@ def generate(
     from studio.app import Studio
     from ui.cli.progress import generation_progress
 
-    request = _request(
-        model, prompt, negative_prompt, image, task, seed, width, height, num_frames, frame_rate, steps, guidance_scale, option
-    )
-    studio = Studio()
-    for warning in studio.resolve(request).warnings:
-        print_note(f"note: {warning}")
     with generation_progress() as observe:
-        outcome = studio.generate(request, output=output, overwrite=force, observe=observe)
+        outcome = Studio().generate(
+            request,
+            output=output,
+            overwrite=force,
+            observe=observe,
+            warn=lambda text: print_note(f"note: {text}"),
+        )
     if as_json:
         print_json(outcome_json(outcome))
     else:
         _present(outcome)
 
 
+@argument.takes_request
 def estimate(
-    model: argument.ModelId,
-    prompt: argument.Prompt = "",
-    negative_prompt: argument.NegativePrompt = "",
-    image: argument.Image = None,
-    task: argument.TaskName = None,
-    seed: argument.Seed = None,
-    width: argument.Width = None,
-    height: argument.Height = None,
-    num_frames: argument.NumFrames = None,
-    frame_rate: argument.FrameRate = None,
-    steps: argument.Steps = None,
-    guidance_scale: argument.GuidanceScale = None,
-    option: argument.Option = None,
+    *,
+    request: GenerationRequest,
     as_json: argument.Json = False,
     debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Say what a clip would take, before anything runs."""
     from studio.app import Studio
 
-    request = _request(
-        model, prompt, negative_prompt, image, task, seed, width, height, num_frames, frame_rate, steps, guidance_scale, option
-    )
     resolved, figures = Studio().estimate(request)
     if as_json:
         print_json(estimate_json(figures) | {"request": resolved.as_json()})
@@ -114,46 +93,11 @@ def estimate_json(figures: Estimate) -> dict[str, Any]:
     }
 
 
-def _request(
-    model: str,
-    prompt: str,
-    negative_prompt: str,
-    image: Path | None,
-    task: str | None,
-    seed: int | None,
-    width: int | None,
-    height: int | None,
-    num_frames: int | None,
-    frame_rate: str | None,
-    steps: int | None,
-    guidance_scale: float | None,
-    option: list[str] | None,
-) -> GenerationRequest:
-    from studio.request import Conditioning, GenerationRequest, Role, Task
-
-    task_name = argument.parse_task(task)
-    return GenerationRequest(
-        model=model,
-        task=None if task_name is None else Task(task_name),
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=seed,
-        width=width,
-        height=height,
-        num_frames=num_frames,
-        frame_rate=argument.parse_frame_rate(frame_rate),
-        num_inference_steps=steps,
-        guidance_scale=guidance_scale,
-        conditionings=() if image is None else (Conditioning(role=Role.FIRST_FRAME, path=image),),
-        options=argument.parse_options(option),
-    )
-
-
 def _present(outcome: Outcome) -> None:
     asset, provenance = outcome.asset, outcome.verification
     print_line(str(outcome.delivered or asset.path))
-    rate = f"{float(asset.frame_rate):g}"
-    print_note(f"  {asset.width}x{asset.height}, {asset.num_frames} frames at {rate}/s, seed {asset.seed}, {outcome.seconds:.1f} s")
+    shape = f"{asset.width}x{asset.height}, {asset.num_frames} frames at {float(asset.frame_rate):g}/s"
+    print_note(f"  {shape}, seed {asset.seed}, {outcome.seconds:.1f} s")
     failed = [check["title"] for check in asset.report["checks"] if check["passed"] is False]
     print_note(f"  checks: {'all passed' if not failed else 'failed: ' + ', '.join(failed)}")
     mark = f"watermark {asset.watermark_id}" if asset.watermark_id else "no watermark could be read back"

@@ -52,7 +52,9 @@ def check(file: File, as_json: argument.Json = False, debug: argument.Debug = Fa
                 words[item["passed"]],
                 "-" if item["score"] is None else f"{item['score']:.2f}",
                 "-" if item["value"] is None else f"{item['value']:.3g} {item['unit']}",
-                ", ".join(map(str, item["worst_frames"][:5])) if item["passed"] is False else (item.get("reason") or ""),
+                ", ".join(map(str, item["worst_frames"][:5]))
+                if item["passed"] is False
+                else (item.get("reason") or ""),
             )
             for item in data["checks"]
         ]

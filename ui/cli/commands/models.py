@@ -23,11 +23,9 @@ def models(
     if context.invoked_subcommand is not None:
         return
     from studio.app import Studio
-    from studio.request import Task
 
-    task_name = argument.parse_task(task)
     studio = Studio()
-    entries = studio.models(None if task_name is None else Task(task_name))
+    entries = studio.models(argument.parse_task(task))
     for fault in studio.registry.catalog.faults:
         print_note(f"note: {fault}")
     if as_json:

@@ -22,7 +22,10 @@ def list_(as_json: argument.Json = False, debug: argument.Debug = False) -> None
     studio = Studio()
     rows = [(job_id, studio.store.job(job_id)) for job_id in studio.quarantine.jobs()]
     if as_json:
-        jobs = [{"id": job_id, "state": row.state if row else None, "error": row.error if row else None} for job_id, row in rows]
+        jobs = [
+            {"id": job_id, "state": row.state if row else None, "error": row.error if row else None}
+            for job_id, row in rows
+        ]
         print_json({"jobs": jobs})
         return
     for job_id, row in rows:
@@ -32,7 +35,9 @@ def list_(as_json: argument.Json = False, debug: argument.Debug = False) -> None
 
 @app.command("retry")
 def retry(
-    job_id: Annotated[str | None, typer.Argument(help="Id of the job; all of them when left out.", metavar="JOB")] = None,
+    job_id: Annotated[
+        str | None, typer.Argument(help="Id of the job; all of them when left out.", metavar="JOB")
+    ] = None,
     as_json: argument.Json = False,
     debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:

@@ -1,0 +1,174 @@
+"""The mark cannot be seen, survives real H.264, and is never found where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from studio.provenance.watermark import WatermarkDetector, WatermarkEmbedder, WatermarkReading, random_payload
+from tests.studio.provenance.conftest import Frame, decode, encode
+
+KEY, WRONG_KEY = b"k" * 32, b"w" * 32
+PAYLOAD = 0x0123456789ABCDEF
+BLACK, WHITE, NAVY, GRAY, SAND = (0, 0, 0), (255, 255, 255), (20, 20, 60), (128, 128, 128), (230, 220, 190)
+
+
+def drawn_clip(seed: int, background: tuple[int, int, int], size: int = 128, num_frames: int = 14) -> list[Frame]:
+    """One coloured disc that moves over a flat background: the world of the micro models."""
+    rng = np.random.default_rng(seed)
+    color, radius = rng.integers(60, 256, 3), rng.uniform(size / 10, size / 4)
+    start, velocity = rng.uniform(0.3 * size, 0.7 * size, 2), rng.uniform(-3, 3, 2)
+    rows, columns = np.mgrid[0:size, 0:size]
+    frames = []
+    for index in range(num_frames):
+        row, column = start + velocity * index
+        cover = np.clip(radius - np.hypot(rows - row, columns - column) + 0.5, 0, 1)[..., None]
+        frames.append(np.rint(np.array(background) * (1 - cover) + color * cover).astype(np.uint8))
+    return frames
+
+
+@cache
+def textured_clip() -> tuple[Frame, ...]:
+    """A 1024x576 pan over clouds of many scales, with some grain: no two places and no two frames are alike."""
+    import cv2
+
+    rng = np.random.default_rng(7)
+    scene = np.zeros((640, 1152, 3), np.float32)
+    for octave in range(2, 9):
+        noise = rng.normal(0, 1, (640 >> octave, (1152 >> octave) + 1, 3)).astype(np.float32)
+        scene += cv2.resize(noise, (1152, 640), interpolation=cv2.INTER_CUBIC) * 2.0**octave / 6
+    scene = np.clip(scene + 120, 0, 255)
+    frames = []
+    for index in range(9):
+        view = scene[4 * index : 4 * index + 576, 8 * index : 8 * index + 1024]
+        frames.append(np.clip(view + rng.normal(0, 2, view.shape), 0, 255).astype(np.uint8))
+    return tuple(frames)
+
+
+def mark(frames: Sequence[Frame], *, key: bytes = KEY, payload: int = PAYLOAD, strength: float = 1.0) -> list[Frame]:
+    height, width = frames[0].shape[:2]
+    embedder = WatermarkEmbedder(key, payload, height, width, strength)
+    return [embedder.apply(frame) for frame in frames]
+
+
+def read(frames: Sequence[Frame], key: bytes = KEY) -> WatermarkReading:
+    detector = WatermarkDetector(key)
+    for frame in frames:
+        detector.update(frame)
+    return detector.finish()
+
+
+def decibels(before: Sequence[Frame], after: Sequence[Frame]) -> float:
+    """Return the peak signal-to-noise ratio of a whole clip."""
+    error = np.mean((np.stack(before).astype(np.float32) - np.stack(after)) ** 2)
+    return float(10 * np.log10(255**2 / error))
+
+
+@pytest.fixture(scope="module")
+def marked_texture() -> list[Frame]:
+    return mark(textured_clip())
+
+
+@pytest.mark.parametrize("background", [BLACK, WHITE, NAVY, GRAY, SAND])
+def test_small_flat_clips_keep_the_mark_through_the_encoder(background: tuple[int, int, int], tmp_path: Path) -> None:
+    for seed in range(3):
+        clip = drawn_clip(seed, background)
+        marked = mark(clip)
+        reading = read(decode(encode(marked, tmp_path / "clip.mp4", crf=16)))
+        assert reading.payload == PAYLOAD
+        assert reading.detected
+        assert reading.confidence > 0.75
+        assert decibels(clip, marked) > 44
+
+
+def test_a_clip_with_nothing_in_it_keeps_the_mark(tmp_path: Path) -> None:
+    for level in (0, 255):
+        clip = [np.full((128, 128, 3), level, np.uint8)] * 14
+        assert read(decode(encode(mark(clip), tmp_path / "clip.mp4"))).payload == PAYLOAD
+
+
+@pytest.mark.parametrize(
+    ("crf", "filters"),
+    [(16, "null"), (28, "null"), (23, "scale=512:288"), (28, "scale=512:288")],
+    ids=["own quality", "crf 28", "half size", "half size crf 28"],
+)
+def test_a_large_clip_keeps_the_mark(marked_texture: list[Frame], crf: int, filters: str, tmp_path: Path) -> None:
+    frames = decode(encode(marked_texture, tmp_path / "clip.mp4", crf=crf, filters=filters))
+    assert read(frames).payload == PAYLOAD
+
+
+def test_one_decoded_frame_of_a_large_clip_is_enough(marked_texture: list[Frame], tmp_path: Path) -> None:
+    frames = decode(encode(marked_texture, tmp_path / "clip.mp4", crf=23))
+    assert read(frames[4:5]).payload == PAYLOAD
+
+
+def test_the_mark_is_faint(marked_texture: list[Frame]) -> None:
+    assert decibels(textured_clip(), marked_texture) > 42
+    assert np.abs(np.stack(marked_texture).astype(int) - np.stack(textured_clip())).max() <= 16
+
+
+@pytest.mark.parametrize("shape", [(96, 160), (144, 176), (320, 192), (241, 321), (480, 854), (1280, 720)])
+def test_any_shape_of_frame_will_do(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    frames = [np.clip(rng.normal(120, 6, (*shape, 3)), 0, 255).astype(np.uint8) for _ in range(4)]
+    assert read(mark(frames)).payload == PAYLOAD
+
+
+def test_a_frame_too_small_for_a_mark_is_left_readable() -> None:
+    for shape in ((1, 1, 3), (8, 64, 3), (16, 16, 3)):
+        frame = np.full(shape, 90, np.uint8)
+        marked = mark([frame])
+        assert marked[0].shape == shape
+        assert read(marked).payload in (None, PAYLOAD)
+
+
+def test_the_same_input_gives_the_same_mark_and_leaves_the_frame_alone() -> None:
+    clip = drawn_clip(0, NAVY)
+    before = np.stack(clip)
+    first, second = mark(clip), mark(clip)
+    assert np.array_equal(first, second)
+    assert np.array_equal(np.stack(clip), before)
+    assert not np.array_equal(first, mark(clip, payload=PAYLOAD + 1))
+    assert not np.array_equal(first, mark(clip, key=WRONG_KEY))
+
+
+def test_the_pattern_of_a_key_never_changes() -> None:
+    """Files out there depend on it: a changed digest means a new ALGORITHM name."""
+    from studio.provenance.watermark import _spread
+
+    order, signs = _spread(KEY)
+    assert order[:8].tolist() == [64, 81, 2, 194, 164, 192, 77, 51]
+    assert signs[:8].tolist() == [-1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0]
+
+
+def test_a_wrong_key_finds_nothing(marked_texture: list[Frame]) -> None:
+    assert read(marked_texture, WRONG_KEY) == WatermarkReading(detected=False, payload=None, confidence=0.0)
+    for seed in range(10):
+        assert not read(mark(drawn_clip(seed, GRAY)), WRONG_KEY).detected
+
+
+def test_unmarked_clips_hold_no_mark() -> None:
+    rng = np.random.default_rng(11)
+    backgrounds = (BLACK, WHITE, NAVY, GRAY, SAND)
+    clips = [drawn_clip(seed, backgrounds[seed % 5], num_frames=5) for seed in range(30)]
+    clips += [list(rng.integers(0, 256, (3, 128, 128, 3), np.uint8)) for _ in range(12)]
+    clips += [list(textured_clip()), [np.zeros((128, 128, 3), np.uint8)]]
+    assert not any(read(clip).detected for clip in clips)
+
+
+def test_no_frames_hold_no_mark() -> None:
+    assert not WatermarkDetector(KEY).finish().detected
+
+
+def test_a_wrong_frame_is_refused() -> None:
+    embedder = WatermarkEmbedder(KEY, PAYLOAD, 128, 128)
+    with pytest.raises(ValueError, match="expected"):
+        embedder.apply(np.zeros((128, 64, 3), np.uint8))
+
+
+def test_identifiers_differ() -> None:
+    assert len({random_payload() for _ in range(100)}) == 100
