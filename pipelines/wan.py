@@ -26,7 +26,7 @@ class WanGenerator(LocalGenerator):
     """Serves every Wan checkpoint in the diffusers layout.
 
     Row settings: max_sequence_length (tokens of the prompt, 512 unless told), flow_shift (overrides the
-    scheduler's), guidance_scale_2 (of the low-noise expert of the 2.2 A14B pair).
+    scheduler's). Row option: guidance_scale_2 (of the low-noise expert of the 2.2 A14B pair).
     """
 
     gpu_dtype = "bfloat16"

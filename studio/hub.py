@@ -94,6 +94,8 @@ class Hub:
 
             api = huggingface_hub.HfApi(endpoint=self.endpoint, token=huggingface_hub.get_token() or False)
             info = api.model_info(weights.repository, revision=weights.revision, files_metadata=True)
+            if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):  # it becomes the name of a folder
+                raise ValueError(f"not a commit: {info.sha!r}")
         if weights.revision is not None and info.sha != weights.revision:
             raise WeightsMismatch(
                 f"the hub answers with another commit of {weights.repository}",
@@ -156,7 +158,12 @@ class Hub:
             return frozenset()
         self.fetch(weights.repository, commit, _PIPELINE_INDEX, weights.sha256.get(_PIPELINE_INDEX), lambda _: None)
         index = self.snapshot_folder(weights.repository, commit) / _PIPELINE_INDEX
-        return pipeline_components(json.loads(index.read_text(encoding="utf-8")))
+        try:
+            return pipeline_components(json.loads(index.read_text(encoding="utf-8")))
+        except (ValueError, AttributeError) as error:
+            raise MissingWeights(
+                f"the {_PIPELINE_INDEX} of {weights.repository} cannot be read", field="weights.repository"
+            ) from error
 
     def _look_up(self, repository: str, commit: str, path: str) -> tuple[Path, str, int | None, dict[str, str]]:
         """Return where a file's bytes will be kept, where they are to be had, how many they are, and what to send."""
@@ -166,7 +173,7 @@ class Hub:
         url = huggingface_hub.hf_hub_url(repository, path, revision=commit, endpoint=self.endpoint)
         token = huggingface_hub.get_token() or False
         found = huggingface_hub.get_hf_file_metadata(url, token=token, endpoint=self.endpoint)
-        if found.commit_hash != commit or found.etag is None or not re.fullmatch(r"[\w.-]+", found.etag):
+        if found.commit_hash != commit or found.etag is None or not re.fullmatch(r"[\w-]+", found.etag):
             raise WeightsMismatch(
                 f"the hub answers with another commit of {repository}",
                 field=path,
@@ -230,17 +237,23 @@ class Hub:
             return Unreachable(f"the model hub answers with an error (HTTP {status})", fix="try again later")
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return _disk_full(self.cache, "the disk filled up during the download")
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and error.errno is not None:
             return EnvironmentFault(
                 f"the hub's cache cannot be used ({error.strerror})",
                 field="HF_HUB_CACHE",
-                got=error.filename,
+                got=error.filename or self.cache,
                 fix="set HF_HUB_CACHE to a folder this user can write",
             )
         if isinstance(error, OSError) or type(error).__module__.startswith(("httpx", "httpcore")):
             return Unreachable(
                 f"the model hub does not answer, or the transfer broke off ({urlsplit(self.endpoint).netloc})",
                 fix="check the connection and run the same command again, it goes on where it stopped",
+            )
+        if isinstance(error, ValueError | KeyError):
+            return Unreachable(
+                f"{urlsplit(self.endpoint).netloc} does not answer {repository} as a model hub does",
+                field="HF_ENDPOINT",
+                fix="check HF_ENDPOINT, or whether this network asks for a login first",
             )
         return None
 
@@ -256,20 +269,21 @@ def pipeline_components(index: Mapping[str, Any]) -> frozenset[str]:
 
 
 def choose_files(offered: Mapping[str, HubFile], components: frozenset[str], weights: Weights) -> tuple[str, ...]:
-    """Return the files to fetch: of the pipeline's components, or those the row allows; one variant of each."""
-    wanted = [path for path in sorted(offered) if is_weights_file(path)]
+    """Return the files to fetch: those the row allows, or one variant of each of the pipeline's components."""
+    safe = [path for path in sorted(offered) if is_weights_file(path)]
     if weights.allow:
-        wanted = [path for path in wanted if any(fnmatchcase(path, pattern) for pattern in weights.allow)]
+        chosen = [path for path in safe if any(fnmatchcase(path, pattern) for pattern in weights.allow)]
     else:
-        wanted = [path for path in wanted if path == _PIPELINE_INDEX or path.split("/")[0] in components]
-    chosen = tuple(sorted(_of_variant(wanted, weights.variant)))
+        folders = {folder: [path for path in safe if path.startswith(f"{folder}/")] for folder in sorted(components)}
+        chosen = [path for paths in folders.values() for path in _of_variant(paths, weights)]
+        chosen += [_PIPELINE_INDEX] * (_PIPELINE_INDEX in offered)
     if not any(path.endswith(".safetensors") for path in chosen):
         raise MissingWeights(
             f"{weights.repository} holds no safetensors for this model",
             field="weights.repository",
             allowed="a repository laid out for diffusers; pickled weights are never fetched",
         )
-    return chosen
+    return tuple(sorted(chosen))
 
 
 def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda _: None) -> str:
@@ -282,16 +296,19 @@ def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda _: None) -> s
     return digest.hexdigest()
 
 
-def _of_variant(paths: list[str], variant: str | None) -> frozenset[str]:
-    """Return the files of one precision: the variant's where a component has it, the plain ones elsewhere."""
-    kept: set[str] = set()
-    for folder in {str(PurePosixPath(path).parent) for path in paths}:
-        inside = [path for path in paths if str(PurePosixPath(path).parent) == folder]
-        tensors = {path for path in inside if ".safetensors" in path}
-        special = {path for path in tensors if variant and f".{variant}" in PurePosixPath(path).name}
-        plain = {path for path in tensors if _PLAIN_SHARD.fullmatch(PurePosixPath(path).name)}
-        kept |= (set(inside) - tensors) | (special or plain)
-    return frozenset(kept)
+def _of_variant(paths: list[str], weights: Weights) -> list[str]:
+    """Return one component's files in one precision: the row's variant where there is one, else the plain one."""
+    tensors = {path: PurePosixPath(path).name for path in paths if ".safetensors" in path}
+    special = [path for path, name in tensors.items() if weights.variant and f".{weights.variant}" in name]
+    plain = [path for path, name in tensors.items() if _PLAIN_SHARD.fullmatch(name)]
+    if tensors and not (special or plain):
+        raise MissingWeights(
+            f"{weights.repository} has no plain weights of {PurePosixPath(paths[0]).parts[0]}",
+            field="weights.variant",
+            got=weights.variant or "none",
+            allowed=", ".join(tensors.values()),
+        )
+    return [path for path in paths if path not in tensors] + (special or plain)
 
 
 def _offered(siblings: Any) -> Iterator[tuple[str, HubFile]]:

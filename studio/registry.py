@@ -17,6 +17,7 @@ import ast
 import importlib
 import importlib.util
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -61,15 +62,17 @@ class Registry:
         self.settings = settings
         self._weights = WeightStore(settings)
         self._generators: dict[str, Generator] = {}
+        self._construction = threading.Lock()  # two generators of one model would load its weights twice
 
     def generator(self, model_id: str) -> Generator:
         """Return the generator of this model, the same one each time.
 
         Raises `UnknownModel`, `UnsupportedValue` for a retired or unserved model, `MissingPackage`.
         """
-        if model_id not in self._generators:
-            self._generators[model_id] = self._construct(self.catalog.get(model_id))
-        return self._generators[model_id]
+        with self._construction:
+            if model_id not in self._generators:
+                self._generators[model_id] = self._construct(self.catalog.get(model_id))
+            return self._generators[model_id]
 
     def readiness(self, spec: ModelSpec) -> Readiness:
         """Say whether this model would run here. Loads neither torch nor weights."""

@@ -120,9 +120,9 @@ def _invalid(reading: C2paReading, code: str, problem: str) -> C2paReading:
 
 
 def _read_mark(path: Path, key: bytes) -> WatermarkReading:
-    mime_type = sniff_mime_type(path)
     detector = WatermarkDetector(key)
     try:
+        mime_type = sniff_mime_type(path)
         if mime_type is not None and mime_type.startswith("image/") and mime_type != "image/gif":
             detector.update(read_image(path))
         elif mime_type is not None:
@@ -144,7 +144,7 @@ def _reason(reading: C2paReading, asset: Asset | None) -> str | None:
     if reading.state == "trusted":
         return reading.problem
     if reading.state == "valid":
-        return reading.problem or "intact, but signed by somebody this studio does not know"
+        return reading.problem or "intact, but the signer is not one this studio knows"
     words = reading.problem or ("it carries no Content Credentials" if reading.state == "absent" else "it was changed")
     if asset is None:
         return words

@@ -128,8 +128,15 @@ def _flatten(model_id: str, rows: Mapping[str, _RawRow], children: tuple[str, ..
 
 
 def _heritage(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a child may inherit: never another repository's commit, digests and sizes, never an obituary."""
-    kept = {key: value for key, value in parent.items() if key != "retirement"}
+    """Return what a child may inherit: never facts about another repository's bytes, another licence or a death."""
+    dropped = {"retirement"}
+    if "not_ready" in child:
+        dropped.add("generator")
+    if "generator" in child:
+        dropped.add("not_ready")
+    if "id" in child.get("licence", {}):
+        dropped.add("licence")
+    kept = {key: value for key, value in parent.items() if key not in dropped}
     if "repository" in child.get("weights", {}):
         kept.pop("parameters_count", None)
         kept["weights"] = {key: value for key, value in kept.get("weights", {}).items() if key not in _TIED_TO_BYTES}

@@ -93,6 +93,22 @@ class Option(Row):
     unit: str = ""
     help: str
 
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Option:
+        if not self.allows(self.default):
+            raise ValueError(f"default {self.default!r} is not {self.describe()}")
+        return self
+
+    def allows(self, value: OptionValue) -> bool:
+        """Say whether `value` has the right type and lies within; true and false are no numbers."""
+        if self.type == "boolean" or isinstance(value, bool):
+            return self.type == "boolean" and isinstance(value, bool)
+        if self.type == "choice" or isinstance(value, str):
+            return self.type == "choice" and value in self.choices
+        if self.type == "integer" and not isinstance(value, int):
+            return False
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
     def describe(self) -> str:
         """Return what is allowed in words."""
         match self.type:
@@ -161,6 +177,15 @@ class Parameters(Row):
     audio: bool = False
     options: dict[str, Option] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _default_size_is_allowed(self) -> Parameters:
+        width, height = self.width.default, self.height.default
+        if self.sizes and (width, height) not in self.sizes:
+            raise ValueError(f"the default size {width}x{height} is none of the allowed sizes")
+        if self.max_pixels is not None and width * height > self.max_pixels:
+            raise ValueError(f"the default size {width}x{height} has more than {self.max_pixels} pixels")
+        return self
+
 
 class Retirement(Row):
     """Why a model is gone. replacement: id of the row to use instead."""
@@ -174,7 +199,7 @@ class ModelSpec(Row):
     """One model, local or remote.
 
     generator: ``module:Class`` that serves it; None while no class is written, with `not_ready` saying so.
-    parameters_count: weights in the denoiser, text encoder and VAE together; None where not known.
+    parameters_count: numbers in all its networks together; None where not known.
     settings: the generator class's own constants for this checkpoint.
     requires: packages the generator class imports, by import name; `studio models` says when one is missing.
     sources: where the row's facts were read; checked_on: when.

@@ -21,9 +21,10 @@ class GlobalFlicker:
     """Measures how mean lightness zigzags.
 
     value: median over time of |L[i-1] - 2 L[i] + L[i+1]|, L the mean OpenCV 8-bit Lab lightness of the frame at about
-    320x180; of a longer clip the worst stretch of 1.7 s, the length it was calibrated on, stretches laid end to end. The second difference of a
-    fade, pan or drift is near 0, and a median ignores cuts. Threshold .9 levels: the 95th percentile of 37 clean
-    clips; AUC .970 / .989 / 1.00 for gains of sd 1.5 / 4 / 10 % (facts/consistency.md 3.2, 3.5, 4.1).
+    320x180. The second difference of a fade, pan or drift is near 0, and a median ignores cuts. Of a longer clip the
+    worst stretch of 1.7 s counts, the length this was calibrated on; stretches lie end to end. Threshold .9 levels:
+    the 95th percentile of 37 clean clips; AUC .970 / .989 / 1.00 for gains of sd 1.5 / 4 / 10 %
+    (facts/consistency.md 3.2, 3.5, 4.1).
     Above 30 frames per second the neighbours are taken further apart, so that 60 is judged as 30. Below 24, where
     plain motion changes more from frame to frame, the figure is scaled by rate / 24 (our choice, not measured there).
     """

@@ -81,19 +81,16 @@ class _Seat:
         try:
             self._check.update(frame)
         except Exception:  # whatever goes wrong in a check, the clip is not to blame
-            self._break()
+            self._is_broken = True
+            logger.exception("the check %r failed", self._check.id)
 
     def finish(self) -> CheckResult:
         if not self._is_broken:
             try:
                 return self._check.finish()
             except Exception:  # as above
-                self._break()
+                logger.exception("the check %r failed", self._check.id)
         return inconclusive(self._check, "the check itself failed; the log says why")
-
-    def _break(self) -> None:
-        self._is_broken = True
-        logger.exception("the check %r failed", self._check.id)
 
 
 def _images(path: Path | str, field: str) -> Iterator[Image]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,10 @@ from studio.media import Audio
 
 # x264 gives the same bytes on every machine only for the same number of threads, so it is not left to the machine.
 _X264_THREADS = 4
-_AUDIO_BITS_PER_SECOND = 192_000
+_AUDIO_BITS_PER_SECOND = "192000"
+_BLOCK_SAMPLES = 2**16
 _MAX_TERM = 2**31 - 1
+_QUIET = ("-hide_banner", "-nostats", "-loglevel", "error", "-y")
 _FULL_DISK_WORDS = ("no space left", "disk quota", "file too large", "disk full")
 
 
@@ -58,24 +60,29 @@ def encode_mp4(
 
     Colours are converted with the BT.709 matrix to limited range and tagged so. Sound becomes AAC, and is cut or
     lengthened with silence to end with the last frame. Odd sizes grow by a copy of the last column or row, as 4:2:0
-    needs even ones. crf: x264's quality, 0 (lossless) to 51; 16 is hard to tell from the source.
+    needs even ones. crf: x264's quality, 1 (best) to 51; 16 is hard to tell from the source.
 
     One frame at a time is held. `destination` appears complete or not at all; one that exists is replaced.
     Raises `DiskFull`, `SealFailed` with ffmpeg's last line, or whatever `frames` raises.
     """
     if frame_rate <= 0 or frame_rate.numerator > _MAX_TERM or frame_rate.denominator > _MAX_TERM:
         raise ValueError(f"frame_rate: expected a positive fraction of 32-bit numbers, got {frame_rate}")
-    padded_columns, padded_rows = width % 2, height % 2
-    size = (width + padded_columns, height + padded_rows)
+    size = (width + width % 2, height + height % 2)
+    picture = destination.with_name(f".{destination.name}.picture")
     partial = destination.with_name(f".{destination.name}.partial")
-    with _removed_afterwards(partial), _sound_file(audio, destination) as sound:
-        command = _command(partial, size, frame_rate, audio, sound, crf)
-        num_frames = _feed(command, _padded(frames, width, height))
+    with _removed_afterwards(picture), _removed_afterwards(partial):
+        num_frames = _feed(_encoding(picture, size, frame_rate, crf), _padded(frames, width, height))
+        if num_frames == 0:
+            raise SealFailed("there are no frames to encode", field="frames")
+        if audio is not None and len(audio.samples):
+            # In a second step, when the length is known: ffmpeg's own "-shortest" cuts a little differently each time.
+            _feed(_muxing(partial, picture, frame_rate, audio), _blocks(audio, num_frames / frame_rate))
+            picture, partial = partial, picture
         with _disk_faults():
-            size_bytes = partial.stat().st_size
-            os.replace(partial, destination)
-    return EncodedFacts(path=destination, width=size[0], height=size[1], padded_columns=padded_columns,
-                        padded_rows=padded_rows, num_frames=num_frames, frame_rate=frame_rate,
+            size_bytes = picture.stat().st_size
+            os.replace(picture, destination)
+    return EncodedFacts(path=destination, width=size[0], height=size[1], padded_columns=width % 2,
+                        padded_rows=height % 2, num_frames=num_frames, frame_rate=frame_rate,
                         size_bytes=size_bytes)  # fmt: skip
 
 
@@ -90,26 +97,40 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def _command(
-    target: Path, size: tuple[int, int], frame_rate: Fraction, audio: Audio | None, sound: Path | None, crf: int
-) -> list[str]:
-    rate = f"{frame_rate.numerator}/{frame_rate.denominator}"
-    command = [_ffmpeg(), "-hide_banner", "-nostats", "-loglevel", "error", "-y"]
-    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}"]
-    command += ["-color_range", "pc", "-framerate", rate, "-i", "pipe:0"]
-    if audio is not None and sound is not None:
-        command += ["-f", "f32le", "-ar", str(audio.sample_rate), "-ac", str(audio.samples.shape[1])]
-        command += ["-i", f"file:{sound}", "-map", "0:v:0", "-map", "1:a:0"]
-        # Endless silence after the sound, and the end where the picture ends.
-        command += ["-af", "apad", "-shortest", "-c:a", "aac", "-b:a", str(_AUDIO_BITS_PER_SECOND)]
-    matrix = "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
-    command += ["-vf", f"{matrix},format=yuv420p", "-fps_mode", "passthrough"]
-    command += ["-c:v", "libx264", "-profile:v", "high", "-preset", "medium", "-crf", str(crf)]
-    command += ["-threads:v", str(_X264_THREADS), "-color_range", "tv", "-colorspace", "bt709"]
-    command += ["-color_primaries", "bt709", "-color_trc", "bt709", "-chroma_sample_location", "left"]
-    command += ["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]
-    command += ["-flags:v", "+bitexact", "-flags:a", "+bitexact", "-movflags", "+faststart"]
-    return [*command, "-video_track_timescale", str(_timescale(frame_rate)), "-f", "mp4", f"file:{target}"]
+def _encoding(target: Path, size: tuple[int, int], frame_rate: Fraction, crf: int) -> list[str]:
+    """Return the command that turns raw RGB frames on its standard input into an MP4."""
+    convert = (
+        "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
+    )
+    # Tags set as options are overwritten by what the frames say, so the frames have to say it.
+    tag = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    return [
+        *(_ffmpeg(), *_QUIET, "-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}"),
+        *("-color_range", "pc", "-framerate", f"{frame_rate.numerator}/{frame_rate.denominator}", "-i", "pipe:0"),
+        *("-vf", f"{convert},format=yuv420p,{tag}", "-fps_mode", "passthrough"),
+        *("-c:v", "libx264", "-profile:v", "high", "-preset", "medium", "-crf", str(crf)),
+        *("-threads:v", str(_X264_THREADS), "-flags:v", "+bitexact", "-chroma_sample_location", "left"),
+        *_output(target, frame_rate),
+    ]
+
+
+def _muxing(target: Path, picture: Path, frame_rate: Fraction, audio: Audio) -> list[str]:
+    """Return the command that adds the float samples on its standard input to an encoded picture."""
+    return [
+        *(_ffmpeg(), *_QUIET, "-i", f"file:{picture}"),
+        *("-f", "f32le", "-ar", str(audio.sample_rate), "-ac", str(audio.samples.shape[1]), "-i", "pipe:0"),
+        *("-map", "0:v:0", "-map", "1:a:0", "-c:v", "copy", "-c:a", "aac", "-b:a", _AUDIO_BITS_PER_SECOND),
+        # Packets are laid down by their times alone, not by which thread was faster.
+        *("-flags:a", "+bitexact", "-max_interleave_delta", "0"),
+        *_output(target, frame_rate),
+    ]
+
+
+def _output(target: Path, frame_rate: Fraction) -> list[str]:
+    return [
+        *("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-movflags", "+faststart"),
+        *("-video_track_timescale", str(_timescale(frame_rate)), "-f", "mp4", f"file:{target}"),
+    ]
 
 
 def _timescale(frame_rate: Fraction) -> int:
@@ -118,8 +139,8 @@ def _timescale(frame_rate: Fraction) -> int:
     return frame_rate.numerator * factor
 
 
-def _feed(command: list[str], frames: Iterator[NDArray[np.uint8]]) -> int:
-    """Run ffmpeg over the frames, and return how many there were. Whatever happens, no process is left behind."""
+def _feed(command: list[str], pieces: Iterator[NDArray[Any]]) -> int:
+    """Write arrays to ffmpeg's standard input, and return how many there were. No process is ever left behind."""
     # Its own session, so that Ctrl-C in the terminal reaches this program alone, which then stops ffmpeg.
     with _disk_faults():
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -128,12 +149,12 @@ def _feed(command: list[str], frames: Iterator[NDArray[np.uint8]]) -> int:
     last_lines: deque[bytes] = deque(maxlen=20)
     reader = threading.Thread(target=last_lines.extend, args=(stderr,), daemon=True)
     reader.start()
-    num_frames = 0
+    count = 0
     try:
-        for frame in frames:
-            if not _deliver(stdin, frame):
+        for piece in pieces:
+            if not _deliver(stdin, piece):
                 break  # ffmpeg stopped reading; its exit status and last line say why
-            num_frames += 1
+            count += 1
         _close(stdin)
         return_code = process.wait()
     finally:
@@ -143,16 +164,14 @@ def _feed(command: list[str], frames: Iterator[NDArray[np.uint8]]) -> int:
         _close(stdin)
         reader.join(timeout=10)
         _close(stderr)
-    if return_code != 0:
+    if return_code != 0 and count:
         raise _failure(return_code, b"".join(last_lines).decode("utf-8", "replace"))
-    if num_frames == 0:
-        raise SealFailed("there are no frames to encode", field="frames")
-    return num_frames
+    return count
 
 
-def _deliver(pipe: IO[bytes], frame: NDArray[np.uint8]) -> bool:
+def _deliver(pipe: IO[bytes], piece: NDArray[Any]) -> bool:
     try:
-        pipe.write(frame.data)
+        pipe.write(piece.data)
     except (BrokenPipeError, ConnectionError):
         return False
     return True
@@ -195,17 +214,17 @@ def _disk_faults() -> Iterator[None]:
                          fix="check the folder, then seal it again") from error  # fmt: skip
 
 
-@contextmanager
-def _sound_file(audio: Audio | None, destination: Path) -> Iterator[Path | None]:
-    """Lay the samples beside the destination for ffmpeg to read, as its standard input is taken."""
-    if audio is None or not len(audio.samples):
-        yield None
-        return
-    path = destination.with_name(f".{destination.name}.sound")
-    with _removed_afterwards(path):
-        with _disk_faults():
-            path.write_bytes(np.nan_to_num(audio.samples).clip(-1.0, 1.0).astype("<f4").data)
-        yield path
+def _blocks(audio: Audio, duration_seconds: Fraction) -> Iterator[NDArray[np.float32]]:
+    """Yield the samples in pieces, cut or followed by silence to last as long as the picture."""
+    missing = round(duration_seconds * audio.sample_rate)
+    for start in range(0, min(missing, len(audio.samples)), _BLOCK_SAMPLES):
+        block = audio.samples[start : start + min(_BLOCK_SAMPLES, missing)]
+        missing -= len(block)
+        yield np.nan_to_num(block).clip(-1.0, 1.0).astype("<f4", order="C")
+    while missing > 0:
+        silence = np.zeros((min(missing, _BLOCK_SAMPLES), audio.samples.shape[1]), "<f4")
+        missing -= len(silence)
+        yield silence
 
 
 def _failure(return_code: int, output: str) -> StudioError:

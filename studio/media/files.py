@@ -56,7 +56,14 @@ def sniff_head(head: bytes) -> str | None:
         return _BRANDS.get(head[8:12], "video/mp4")
     if head[4:8] in _QUICKTIME_BOXES:
         return "video/quicktime"
-    if head[:1] == b"G" and head[_MPEG_TS_PACKET_BYTES : _MPEG_TS_PACKET_BYTES + 1] == b"G":
+    return _sniff_weak_signs(head)
+
+
+def _sniff_weak_signs(head: bytes) -> str | None:
+    """Recognise formats that start with a byte or two, which text may start with as well."""
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "image/bmp"
+    if len(head) == HEAD_BYTES and set(head[::_MPEG_TS_PACKET_BYTES]) == {0x47}:
         return "video/mp2t"
     if len(head) > 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:
         return "audio/mpeg"
@@ -138,7 +145,6 @@ _MAGIC = (
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
     (b"OggS", "application/ogg"),

@@ -42,7 +42,7 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_IMAGE_PIXELS, field: s
     try:
         with picture:
             picture.load()
-            return _to_rgb(picture)
+            return _to_rgb(picture, path, field)
     except UnreadableMedia:
         raise
     except Exception as error:  # a decoder fed with damaged data raises nearly anything
@@ -95,13 +95,13 @@ def _open(data: bytes, path: Path, max_pixels: int, field: str) -> PIL.Image.Ima
     return picture
 
 
-def _to_rgb(picture: PIL.Image.Image) -> Image:
+def _to_rgb(picture: PIL.Image.Image, path: Path, field: str) -> Image:
     import PIL.Image
 
     picture = _upright(picture)
     profile = picture.info.get("icc_profile")
     if picture.mode == "F":
-        raise UnreadableMedia("floating-point pixels have no agreed brightness", field="image",
+        raise UnreadableMedia("floating-point pixels have no agreed brightness", field=field, got=path,
                               allowed="8 or 16 bits per channel", fix="save the image as PNG")  # fmt: skip
     if picture.mode.startswith("I"):
         deep = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)

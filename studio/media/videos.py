@@ -221,6 +221,9 @@ def _orientation(frame: VideoFrame) -> _Orientation:
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:
+    if stream.codec_context.name == "gif" and stream.frames and stream.duration and stream.time_base:
+        # Delays vary from frame to frame, and ffmpeg's average is a guess from the first few.
+        return Fraction(stream.frames) / (stream.duration * stream.time_base)
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     return Fraction(rate) if rate and rate > 0 else Fraction(25)
 

@@ -27,9 +27,10 @@ _SMALLEST_SCALED = 96  # lines; a large frame scaled down further than this is n
 
 # Measured on 14 real and drawn clips; see tests/studio/provenance/test_watermark.py for what they must give.
 _PATTERN_SCALE = 3.0  # brings the shaped pattern to about 1 level of luma, root mean square
-_FLAT, _TEXTURED, _MOST = 1.0, 0.15, 2.4  # amplitude: in flat areas, more per level of texture, never above
-_GAIN_LOW, _GAIN_HIGH, _GAIN_LEVELS = 0.5, 2.0, 4.0  # a chip the picture works against is pushed harder
-_NORMAL_SIGMA, _NORMAL_FLOOR = 8.0, 0.7  # units; levels of luma below which a difference counts as noise
+_FLAT, _TEXTURED, _MOST = 0.6, 0.15, 2.4  # amplitude: in flat areas, more per level of texture, never above
+_REJECTION, _GAIN_LOW, _GAIN_HIGH = 0.8, 0.4, 2.5  # how far a bit's amplitude follows the picture's support
+_FRAME_SIGMA, _FRAME_FLOOR = 3.0, 0.5  # units; levels of luma below which a difference counts as noise
+_CLIP_SIGMA, _CLIP_FLOOR = 4.0, 0.03
 
 Gray = NDArray[np.float32]
 
@@ -68,9 +69,9 @@ class WatermarkEmbedder:
         self._shape = (height, width)
         self._grid = _grid_size(height, width, _unit_pixels(height, width))
         self._strength = strength
-        order, signs = _spread(key)
-        tile = (encode(payload)[order] * signs).reshape(_TILE, _TILE)
-        self._chips = _cover(tile, self._grid)
+        self._order, self._signs = _spread(key)
+        self._codeword = encode(payload)
+        self._chips = self._cover(np.ones(CODED_BITS, np.float32))
 
     def apply(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a marked copy. frame: (H, W, 3) uint8 RGB -> the same."""
@@ -85,12 +86,29 @@ class WatermarkEmbedder:
         return np.asarray(cv2.add(frame, cv2.merge([steps] * 3), dtype=cv2.CV_8U), np.uint8)
 
     def _delta(self, host: Gray) -> Gray:
-        """Return what to add to the luma, on the reading grid."""
+        """Return what to add to the luma, on the reading grid.
+
+        The picture itself looks like a weak mark to the reader. A bit that it happens to support needs little, one
+        that it works against needs more (improved spread spectrum, Malvar and Florencio 2003).
+        """
         band = _band_pass(host)
-        agreement = _at_chips(band, self._grid) * self._chips
-        gain = np.clip(1.0 - agreement / _GAIN_LEVELS, _GAIN_LOW, _GAIN_HIGH)
-        pattern = _band_pass(_to_units(self._chips * gain, self._grid)) * _PATTERN_SCALE
-        return np.asarray(pattern * _tolerance(band) * self._strength, np.float32)
+        weight = 1.0 / (np.sqrt(_local_power(band, _FRAME_SIGMA)) + _FRAME_FLOOR)
+        shade = _tolerance(band) * np.float32(_PATTERN_SCALE * self._strength)
+        mark = self._bits(_band_pass(self._pattern(self._chips) * shade) * weight)
+        support = self._bits(band * weight) / max(float(mark.mean()), 1e-6)
+        gain = np.clip(1.0 - _REJECTION * support, _GAIN_LOW, _GAIN_HIGH)
+        return self._pattern(self._cover(gain)) * shade
+
+    def _bits(self, band: Gray) -> NDArray[np.float64]:
+        """Return how strongly a picture speaks for each bit of the codeword; negative is against it."""
+        return _soft_bits(band, self._grid, self._order, self._signs) * self._codeword
+
+    def _cover(self, gain: NDArray[np.floating]) -> Gray:
+        tile = ((self._codeword * gain)[self._order] * self._signs).astype(np.float32)
+        return _cover(tile.reshape(_TILE, _TILE), self._grid)
+
+    def _pattern(self, chips: Gray) -> Gray:
+        return _band_pass(_to_units(chips, self._grid))
 
 
 class WatermarkDetector:
@@ -109,22 +127,26 @@ class WatermarkDetector:
         if not self._sums:
             self._sums = {grid: np.zeros(grid, np.float32) for grid in _candidate_grids(*frame.shape[:2])}
         for grid, total in self._sums.items():
-            total += _normalised(_band_pass(_to_grid(frame, grid)))
+            total += _whitened(_band_pass(_to_grid(frame, grid)))
         self._count += 1
 
     def finish(self) -> WatermarkReading:
         """Return what the frames seen so far hold; more may follow."""
         for grid, total in self._sums.items():
-            soft = self._soft_bits(_normalised(total / np.float32(self._count)), grid)
+            soft = _soft_bits(_weighted(total / np.float32(self._count)), grid, self._order, self._signs)
             payload = decode(soft)
             if payload is not None:
                 return WatermarkReading(detected=True, payload=payload, confidence=_agreement(soft, payload))
         return WatermarkReading(detected=False, payload=None, confidence=0.0)
 
-    def _soft_bits(self, band: Gray, grid: tuple[int, int]) -> NDArray[np.float64]:
-        tile = _fold(_at_chips(_band_pass(band), grid)).reshape(-1)
-        weights = (tile * self._signs).astype(np.float64)
-        return np.asarray(np.bincount(self._order, weights=weights, minlength=CODED_BITS), np.float64)
+
+def _soft_bits(
+    band: Gray, grid: tuple[int, int], order: NDArray[np.int64], signs: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Despread: collect the chips of every coded bit from all tiles. -> (CODED_BITS,)."""
+    tile = _fold(_at_chips(_band_pass(band), grid)).reshape(-1)
+    weights = (tile * signs).astype(np.float64)
+    return np.asarray(np.bincount(order, weights=weights, minlength=CODED_BITS), np.float64)
 
 
 def _agreement(soft: NDArray[np.float64], payload: int) -> float:
@@ -177,12 +199,20 @@ def _band_pass(image: Gray) -> Gray:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), fine) - cv2.GaussianBlur(image, (0, 0), coarse), np.float32)
 
 
-def _normalised(band: Gray) -> Gray:
-    """Divide by the local strength of the picture, so that no edge outweighs a flat area where the mark is clear."""
+def _whitened(band: Gray) -> Gray:
+    """Return a frame's share of the sum: limited, so that no edge outweighs a flat area where the mark is clear."""
+    return np.asarray(np.tanh(band / (np.sqrt(_local_power(band, _FRAME_SIGMA)) + _FRAME_FLOOR)), np.float32)
+
+
+def _weighted(band: Gray) -> Gray:
+    """Weight the average of all frames by how little picture is left in it, as a matched filter does."""
+    return np.asarray(band / (_local_power(band, _CLIP_SIGMA) + _CLIP_FLOOR), np.float32)
+
+
+def _local_power(band: Gray, sigma: float) -> Gray:
     import cv2
 
-    spread = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), _NORMAL_SIGMA))
-    return np.asarray(band / (spread + _NORMAL_FLOOR), np.float32)
+    return np.asarray(cv2.GaussianBlur(band * band, (0, 0), sigma), np.float32)
 
 
 def _tolerance(band: Gray) -> Gray:

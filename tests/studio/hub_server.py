@@ -20,6 +20,7 @@ class HubServer:
 
     files: bytes by path. answer_status: answered to everything instead of 200; error_code goes with it.
     break_after: the next download of a large file is cut off after this many bytes, once.
+    storage: another server that holds the large files; this one answers with a redirect to it, as the real hub does.
     served: method, path and Range header of every request so far; tokens: the bearer tokens that came with them.
     """
 
@@ -29,6 +30,7 @@ class HubServer:
     answer_status: int | None = None
     error_code: str = ""
     break_after: int | None = None
+    storage: HubServer | None = None
     declared_sha256: dict[str, str] = field(default_factory=dict)
     served: list[tuple[str, str, str | None]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -113,6 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, path: str, content: bytes, *, with_body: bool) -> None:
         sha256 = self.hub.declared_sha256.get(path) or hashlib.sha256(content).hexdigest()
         headers = {"ETag": f'"{sha256}"', "X-Repo-Commit": self.hub.commit, "X-Linked-Size": str(len(content))}
+        if self.hub.storage is not None and len(content) > 10_000:
+            headers["Location"] = self.hub.storage.endpoint + self.path
+            headers["X-Linked-ETag"] = headers["ETag"]
+            self._send(302, b"", headers, with_body=with_body)
+            return
         span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         start = int(span[1]) if span else 0
         if span:

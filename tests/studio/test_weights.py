@@ -194,6 +194,16 @@ def test_a_canceled_pull_goes_on_where_it_stopped(store: WeightStore, hub: HubSe
     assert [span for path, span in hub.downloads() if path == UNET] == [None, f"bytes={CHUNK_BYTES}-"]
 
 
+def test_the_token_is_shown_to_the_hub_alone_and_not_to_where_it_redirects(store: WeightStore, hub: HubServer) -> None:
+    with HubServer(repository=REPOSITORY, files=hub.files) as storage:
+        hub.storage = storage
+        folder = store.pull(spec())
+    assert (folder / UNET).read_bytes() == hub.files[UNET]
+    assert UNET in {path for path, _ in storage.downloads()}
+    assert hub.tokens == {TOKEN}
+    assert storage.tokens == set()
+
+
 def test_only_missing_files_are_fetched_again(store: WeightStore, hub: HubServer) -> None:
     folder = store.pull(spec())
     (folder / UNET).resolve().unlink()
@@ -210,6 +220,17 @@ def test_a_file_that_the_hub_changed_since_is_refused_by_name(store: WeightStore
     with pytest.raises(WeightsMismatch, match=re.escape(UNET)):
         store.pull(spec())
     assert not store.is_present(spec())
+
+
+def test_bytes_that_were_refused_are_not_kept(store: WeightStore, hub: HubServer, tmp_path: Path) -> None:
+    hub.declared_sha256[UNET] = "0" * 64
+    with pytest.raises(WeightsMismatch):
+        store.pull(spec())
+    bad = hub.files[UNET]
+    assert not [path for path in (tmp_path / "hf").rglob("*") if path.is_file() and path.read_bytes() == bad]
+
+    del hub.declared_sha256[UNET]
+    store.pull(spec())
 
 
 def test_bytes_that_are_not_what_the_hub_itself_declares_are_refused(store: WeightStore, hub: HubServer) -> None:
@@ -278,6 +299,18 @@ def test_offline_mode_asks_nothing_and_says_what_to_do(
 
     folder = store.pull(spec())
     assert offline.pull(spec()) == folder  # complete weights need no hub
+
+
+def test_something_else_than_a_hub_is_told_as_such(store: WeightStore, hub: HubServer) -> None:
+    hub.answer_status = 200  # and an empty object, whatever was asked
+    with pytest.raises(Unreachable, match="HF_ENDPOINT"):
+        store.pull(spec())
+
+
+def test_a_broken_pipeline_index_is_told_as_such(store: WeightStore, hub: HubServer) -> None:
+    hub.files["model_index.json"] = b"<html>"
+    with pytest.raises(MissingWeights, match=r"model_index\.json"):
+        store.pull(spec())
 
 
 def test_a_hub_that_does_not_answer_is_unreachable(environment: None, tmp_path: Path) -> None:
@@ -364,6 +397,12 @@ def test_a_repository_of_pickles_alone_is_refused(store: WeightStore, hub: HubSe
         store.pull(spec())
 
 
+def test_a_commit_that_is_none_is_refused(store: WeightStore, hub: HubServer) -> None:
+    hub.commit = "../../../elsewhere"
+    with pytest.raises(Unreachable, match="does not answer"):
+        store.pull(spec())
+
+
 def test_a_path_that_leaves_the_repository_is_refused(store: WeightStore, hub: HubServer) -> None:
     hub.files["unet/../../../../evil.safetensors"] = tensors(6, 10)
     with pytest.raises(WeightsMismatch, match="outside the repository"):
@@ -433,6 +472,14 @@ def test_sharded_and_plain_files_are_told_from_variants() -> None:
     assert choose_files(offered, frozenset({"transformer"}), weights) == tuple(sorted(names[:4]))
     half = weights.model_copy(update={"variant": "fp16"})
     assert set(choose_files(offered, frozenset({"transformer"}), half)) == {names[0], names[4], names[5]}
+
+
+def test_a_component_in_other_precisions_only_is_refused_rather_than_left_out() -> None:
+    offered = {"vae/model.fp16.safetensors": HubFile(size_bytes=1), "unet/model.safetensors": HubFile(size_bytes=1)}
+    weights = spec().weights
+    assert weights is not None
+    with pytest.raises(MissingWeights, match=r"model\.fp16\.safetensors"):
+        choose_files(offered, frozenset({"unet", "vae"}), weights)
 
 
 def test_a_row_may_name_its_files_but_never_a_pickle() -> None:

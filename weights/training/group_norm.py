@@ -54,9 +54,12 @@ def use_fast_group_norm(module: nn.Module) -> None:
             child.forward = _forward_of(child)  # type: ignore[method-assign]
 
 
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 def _forward_of(norm: nn.GroupNorm) -> Any:
     def forward(x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.contiguous_format)
+        x = x.contiguous(memory_format=_LAYOUTS.get(x.ndim, torch.contiguous_format))
         result: Tensor = _FastGroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
         return result
 

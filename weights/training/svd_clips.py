@@ -21,7 +21,7 @@ from weights.training.photograph_clips import NUM_FRAMES, draw_clip
 from weights.training.photographs import PictureMaker, read_photographs
 from weights.training.svd_vae import build_vae, to_channels_last
 
-CLIPS_PER_SHARD = 100
+CLIPS_PER_SHARD = 50
 NOISE_STRENGTHS = (0.0, 0.02, -1.0)
 """Noise added to the conditioning picture, in [-1, 1] units, as the pipeline does; -1 stands for a random one."""
 STRONGEST_NOISE = 0.1
@@ -69,7 +69,7 @@ def build_shard(
         rows["strengths"].append(strengths.float())
         rows["buckets"].append(torch.tensor(float(clip.motion_bucket_id)))
         rows["firsts"].append(torch.from_numpy(clip.frames[0]))
-    return {name: torch.stack(values) for name, values in rows.items()}
+    return {name: torch.stack(values).contiguous() for name, values in rows.items()}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Wan's attention in plain matrix products, for training on a CPU in bfloat16; same weights and same result as the stock one.
+"""Wan's attention in plain matrix products, to train on a CPU in bfloat16: same weights, same result as the stock one.
 
 PyTorch's fused CPU attention has a slow backward pass at 80 tokens, and the stock processor leaves bfloat16 for norms
 and rotates by strided writes.

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import UMT5EncoderModel
 
 from weights.training.checkpoint import TrainingClock, load_checkpoint, save_checkpoint
 from weights.training.optim import WallClockSchedule, WeightAverage, build_optimizer
+from weights.training.wan_attention import MatrixAttention
 from weights.training.wan_latents import channel_statistics, load_shards
 from weights.training.wan_text import build_text_encoder, embed_tokens, tokenize
 
@@ -95,8 +95,7 @@ def flow_loss(model: TextToLatents, latents: Tensor, token_ids: Tensor, recipe: 
     per_frame = levels[:, None, :, None, None]
     noisy = (1 - per_frame) * latents + per_frame * noise
     timesteps = (NUM_TRAIN_TIMESTEPS * levels).repeat_interleave(TOKENS_PER_LATENT_FRAME, dim=1)
-    # PyTorch's fused CPU attention has a backward pass three times slower than plain matrix products at this size.
-    with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
         velocity = model(noisy, timesteps, token_ids)
     weight = (~is_frame_clean).float()[:, None, :, None, None]
     error = (velocity.float() - (noise - latents)).square() * weight
@@ -109,6 +108,7 @@ def train(out: Path, latents_folder: Path, *, minutes: float, seed: int, batch_s
     tokens, latents = load_shards(latents_folder)
     mean, std = channel_statistics(latents)
     model = TextToLatents(latent_channels=latents.shape[1])
+    model.transformer.set_attn_processor(MatrixAttention())
     optimizer = build_optimizer([model], matrix_learning_rate=2e-3, rest_learning_rate=2e-3, weight_decay=0.01)
     average = WeightAverage(model, decay=0.9995)
     path = out / "transformer.pt"

@@ -29,7 +29,7 @@ Motion = Literal[
 ]
 Background = Literal["black", "navy", "gray", "brown"]
 
-RADIUS: dict[Size, float] = {"small": 15.0, "medium": 21.0, "large": 28.0}
+RADIUS: dict[Size, float] = {"small": 19.0, "medium": 24.0, "large": 29.0}
 """Pixels. The radius of the circle; other shapes are drawn to look about as large."""
 
 RGB: dict[Colour, tuple[int, int, int]] = {
@@ -130,15 +130,15 @@ def motion_path(motion: Motion, rng: np.random.Generator) -> tuple[NDArray[np.fl
     directions = {"moving right": (1, 0), "moving left": (-1, 0), "moving up": (0, -1), "moving down": (0, 1)}
     if motion in directions:
         direction = np.array(directions[motion], dtype=np.float64)
-        speed = rng.uniform(2.9, 3.3)
+        speed = rng.uniform(2.7, 3.1)
         distance = speed * (time - (NUM_FRAMES - 1) / 2) + 0.25 * along
         return centre + distance[:, None] * direction + across * direction[::-1], scales
     if motion == "bouncing":
         phase = rng.uniform(-0.12, 0.12) * math.pi
         heights = np.abs(np.cos(math.pi * time / 8 + phase))
-        return np.stack([np.full(NUM_FRAMES, centre[0] + across), 92 - 54 * heights], axis=1), scales
+        return np.stack([np.full(NUM_FRAMES, centre[0] + across), 91 - 52 * heights], axis=1), scales
     if motion in ("growing", "shrinking"):
-        scales = np.linspace(0.6, rng.uniform(1.25, 1.35), NUM_FRAMES)
+        scales = np.linspace(0.7, rng.uniform(1.25, 1.35), NUM_FRAMES)
         scales = scales if motion == "growing" else scales[::-1].copy()
     return np.broadcast_to(centre + np.array([across, along]), (NUM_FRAMES, 2)).copy(), scales
 

@@ -74,25 +74,6 @@ def test_a_row_is_complete(spec: ModelSpec) -> None:
         assert "diffusers" in spec.not_ready or spec.where == "remote"
 
 
-@pytest.mark.parametrize("spec", CATALOG.models, ids=lambda spec: spec.id)
-def test_a_rows_defaults_obey_its_own_rules(spec: ModelSpec) -> None:
-    parameters = spec.parameters
-    size = (parameters.width.default, parameters.height.default)
-    assert not parameters.sizes or size in parameters.sizes
-    assert parameters.max_pixels is None or size[0] * size[1] <= parameters.max_pixels
-    for name, option in parameters.options.items():
-        assert name.isidentifier()
-        match option.type:
-            case "boolean":
-                assert isinstance(option.default, bool)
-            case "choice":
-                assert option.default in option.choices
-            case "integer" | "number":
-                assert isinstance(option.default, int if option.type == "integer" else int | float)
-                assert option.min is None or option.default >= option.min
-                assert option.max is None or option.default <= option.max
-
-
 def test_an_unknown_id_is_refused_with_the_closest_ones() -> None:
     with pytest.raises(UnknownModel) as caught:
         CATALOG.get("micro-wam")
@@ -133,6 +114,20 @@ def test_another_repositorys_commit_digests_and_sizes_are_never_inherited(tmp_pa
     assert two.parameters_count is None
 
 
+def test_another_licence_is_never_mixed_with_the_parents(tmp_path: Path) -> None:
+    free = ROW.replace('licence = { id = "Apache-2.0" }', 'licence = { id = "Apache-2.0", commercial_use = true }')
+    child = '[[models]]\nid = "acme-two"\nextends = "acme-one"\nlicence.id = "Acme Research Licence"'
+    assert load(tmp_path, free, child).get("acme-two").licence.commercial_use is None
+
+
+def test_a_child_is_served_or_says_why_not_but_never_both(tmp_path: Path) -> None:
+    unserved = '[[models]]\nid = "acme-two"\nextends = "acme-one"\nnot_ready = "diffusers has no pipeline for it."'
+    served = '[[models]]\nid = "acme-three"\nextends = "acme-two"\ngenerator = "acme.video:Other"'
+    catalog = load(tmp_path, ROW, unserved, served)
+    assert catalog.get("acme-two").generator is None
+    assert catalog.get("acme-three").not_ready == ""
+
+
 def test_a_retirement_is_not_inherited(tmp_path: Path) -> None:
     old = ROW.replace(
         "parameters_count = 7",
@@ -142,6 +137,10 @@ def test_a_retirement_is_not_inherited(tmp_path: Path) -> None:
     catalog = load(tmp_path, old, child)
     assert catalog.get("acme-two").status is Status.LIVE
     assert catalog.get("acme-two").retirement is None
+
+
+def option(kind: str, default: str, more: str = "") -> str:
+    return f"\n[models.parameters.options.pace]\ntype = '{kind}'\ndefault = {default}\nhelp = 'h'\n{more}\n"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +159,13 @@ def test_a_retirement_is_not_inherited(tmp_path: Path) -> None:
         ([ROW.replace("text-to-video", "text-to-song")], ["0.toml: acme-one.tasks.0", "got text-to-song"]),
         ([ROW.replace('name = "Acme One"', 'extends = "nobody"')], ["0.toml: acme-one.extends", "no row 'nobody'"]),
         ([ROW.replace("acme.video:Acme", "acme video")], ["0.toml: acme-one.generator"]),
+        ([ROW + "max_pixels = 4000"], ["0.toml: acme-one.parameters", "64x64 has more than 4000 pixels"]),
+        ([ROW + "sizes = [[128, 64]]"], ["0.toml: acme-one.parameters", "none of the allowed sizes"]),
+        ([ROW + option("integer", "1.5")], ["acme-one.parameters.options.pace", "default 1.5 is not a whole number"]),
+        ([ROW + option("number", "true")], ["acme-one.parameters.options.pace"]),
+        ([ROW + option("boolean", "1")], ["default 1 is not true or false"]),
+        ([ROW + option("number", "9", "max = 8")], ["default 9 is not a number to 8"]),
+        ([ROW + option("choice", "'x'", "choices = ['a', 'b']")], ["default 'x' is not a, b"]),
     ],
 )
 def test_a_broken_row_is_named_by_file_and_field(tmp_path: Path, files: list[str], words: list[str]) -> None:
@@ -191,9 +197,9 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_reading_the_catalog_loads_no_heavy_library() -> None:
     code = (
-        "import sys; from studio.config import Settings; from studio.registry import Registry, load_catalog_with_plugins;"
-        "catalog = load_catalog_with_plugins(); registry = Registry(catalog, Settings());"
-        "[registry.readiness(spec) for spec in catalog if spec.where == 'local'];"
+        "import sys; from studio.config import Settings; from studio import registry;"
+        "catalog = registry.load_catalog_with_plugins(); ready = registry.Registry(catalog, Settings());"
+        "[ready.readiness(spec) for spec in catalog if spec.where == 'local'];"
         "print([name for name in ('torch', 'diffusers', 'transformers', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -75,7 +75,7 @@ def decode(path: Path) -> list[Frame]:
     import av
 
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def provenance_of(origin: Origin, *, parent: Path, mime_type: str = "video/mp4") -> Provenance:

@@ -1,0 +1,47 @@
+"""A studio of its own for every test: nothing touches the user's home."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read before torch is imported: its threads otherwise spin and starve each other on few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from studio.app import Studio
+from studio.catalog.loader import load_catalog
+from studio.config import Settings
+from studio.registry import Registry
+from tests.fakes import write_scripted_rows
+
+CLIPS = Path(__file__).parent.parent.parent / "shared" / "clips"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings over a home folder that is not there yet."""
+    monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
+    return Settings()
+
+
+@pytest.fixture
+def studio(settings: Settings, tmp_path: Path) -> Iterator[Studio]:
+    """A studio that also knows the scripted models of `tests.fakes`, as a plug-in's rows."""
+    studio = Studio(settings)
+    rows = write_scripted_rows(tmp_path / "rows")
+    studio.__dict__["registry"] = Registry(load_catalog((rows,)), settings)
+    yield studio
+    if "store" in studio.__dict__:
+        studio.store.close()
+
+
+@pytest.fixture
+def clips() -> Path:
+    """Real footage that lies beside some checkouts; tests that need it are skipped elsewhere."""
+    if not CLIPS.is_dir():
+        pytest.skip("no shared clips beside this checkout")
+    return CLIPS

@@ -1,0 +1,124 @@
+"""Wan checkpoints of every kind run through the stock pipelines, seeded, observed and cancelable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from studio.app import Studio
+from studio.errors import Canceled, WeightsMismatch
+from studio.generator import Generator
+from studio.request import Conditioning, GenerationRequest
+from tests.pipelines.conftest import RecordingRun, save_wan
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def clip_of(generator: Generator, run: RecordingRun, **fields: object) -> np.ndarray:
+    request = {"model": generator.spec.id, "num_inference_steps": 2, "prompt": "a red circle", "seed": 5, **fields}
+    with generator.session():
+        return generator.generate(generator.resolve(GenerationRequest(**request)), run).frames
+
+
+def test_text_to_video_equals_the_stock_pipeline(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun
+) -> None:
+    import torch
+    from diffusers import WanPipeline
+
+    folder = save_wan(tmp_path / "wan")
+    generator = generator_of("wan2.1-t2v-1.3b", folder, settings={"max_sequence_length": 8})
+    ours = clip_of(generator, run)
+    pipeline = WanPipeline.from_pretrained(folder, dtype=torch.float32)
+    stock = pipeline(
+        "a red circle", "", height=32, width=32, num_frames=5, num_inference_steps=2, max_sequence_length=8,
+        guidance_scale=generator.spec.parameters.guidance_scale.default, generator=torch.Generator().manual_seed(5),
+    ).frames[0]  # fmt: skip
+    np.testing.assert_array_equal(ours, (stock * 255).round().astype(np.uint8))
+
+
+def test_a_seed_reproduces_bit_for_bit_and_another_does_not(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun
+) -> None:
+    generator = generator_of("wan2.1-t2v-1.3b", save_wan(tmp_path / "wan"))
+    first, again, other = (clip_of(generator, run, seed=seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_one_transformer_serves_both_tasks_the_ti2v_way(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun, photo: Conditioning
+) -> None:
+    folder = save_wan(tmp_path / "wan", expand_timesteps=True)
+    generator = generator_of("wan2.2-ti2v-5b", folder)
+    words = clip_of(generator, run)
+    picture = clip_of(generator, run, conditionings=(photo,))
+    assert words.shape == picture.shape == (5, 32, 32, 3)
+    assert np.any(words != picture)
+
+
+def test_image_to_video_of_a_checkpoint_with_mask_channels(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun, photo: Conditioning
+) -> None:
+    generator = generator_of("wan2.2-i2v-a14b", save_wan(tmp_path / "wan", tasks=("i2v",), experts=2))
+    assert clip_of(generator, run, conditionings=(photo,)).shape == (5, 32, 32, 3)
+
+
+def test_a_pair_of_experts_runs(tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun) -> None:
+    generator = generator_of("wan2.2-t2v-a14b", save_wan(tmp_path / "wan", experts=2))
+    assert clip_of(generator, run).shape == (5, 32, 32, 3)
+
+
+def test_each_step_is_told_with_a_preview(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun
+) -> None:
+    clip_of(generator_of("wan2.1-t2v-1.3b", save_wan(tmp_path / "wan")), run)
+    assert run.steps == [(0, 2), (1, 2), (2, 2)]
+    assert all(preview.image.dtype == np.uint8 and preview.image.ndim == 3 for preview in run.previews)
+    assert len(run.previews) == 2
+
+
+def test_it_stops_between_steps(tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun) -> None:
+    run.cancel_at = 1
+    with pytest.raises(Canceled):
+        clip_of(generator_of("wan2.1-t2v-1.3b", save_wan(tmp_path / "wan")), run, num_inference_steps=4)
+    assert run.steps[-1] == (1, 4)
+
+
+def test_damaged_weights_are_named_with_the_mend(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun
+) -> None:
+    folder = save_wan(tmp_path / "wan")
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(WeightsMismatch, match="models pull wan2"):
+        clip_of(generator_of("wan2.1-t2v-1.3b", folder), run)
+
+
+def test_an_unknown_word_is_named_with_the_vocabulary(studio: Studio) -> None:
+    warnings = studio.resolve(
+        GenerationRequest(model="micro-wan", prompt="a red dragon moving left on a Black background")
+    ).warnings
+    assert len(warnings) == 1
+    assert "'dragon'" in warnings[0]
+    assert "triangle" in warnings[0]
+
+
+def test_a_prompt_of_known_words_is_not_warned_about(studio: Studio) -> None:
+    prompt = "a large cyan star staying still on a brown background"
+    assert studio.resolve(GenerationRequest(model="micro-wan", prompt=prompt)).warnings == ()
+
+
+def test_the_row_of_micro_wan_names_the_words_its_tokenizer_knows(studio: Studio) -> None:
+    from pipelines.vocabulary import unknown_words
+    from studio.weights import WeightStore
+
+    spec = studio.registry.catalog.get("micro-wan")
+    words = spec.parameters.prompt_grammar.replace("|", " ").replace("[", " ").replace("]", " ").replace(",", " ")
+    folder = WeightStore(studio.settings).locate(spec)
+    placeholders = {"COLOUR", "SHAPE", "MOTION", "BACKGROUND", "with", "or", "and"}
+    listed = [word for word in words.replace(":", " ").replace(";", " ").split() if word not in placeholders]
+    assert unknown_words(folder / "tokenizer", " ".join(listed)) == []

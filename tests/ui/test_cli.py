@@ -1,0 +1,197 @@
+"""The command-line contract: exit codes, one JSON object on stdout, sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from studio import app as studio_app
+from studio.catalog.loader import load_catalog
+from studio.config import Settings
+from tests.fakes import write_scripted_rows
+from ui.cli.entry import run
+
+
+@pytest.fixture(autouse=True)
+def scripted(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line see the scripted models, as if a plug-in had brought them."""
+    rows = write_scripted_rows(tmp_path / "rows")
+    monkeypatch.setattr(studio_app, "load_catalog_with_plugins", lambda: load_catalog((rows,)))
+    monkeypatch.chdir(tmp_path)
+
+
+class Terminal:
+    """Runs command lines and keeps what they said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.stdout = self.stderr = ""
+
+    def run(self, *arguments: str) -> int:
+        code = run(arguments)
+        captured = self._capsys.readouterr()
+        self.stdout, self.stderr = captured.out, captured.err
+        assert "Traceback" not in self.stdout + self.stderr
+        return code
+
+    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        assert self.run(*arguments, "--json") == code, self.stderr
+        data = json.loads(self.stdout)
+        assert isinstance(data, dict)
+        return data
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(capsys)
+
+
+def make(terminal: Terminal, *arguments: str) -> dict[str, Any]:
+    return terminal.json("generate", "--model", "scripted-moving", "--seed", "1", *arguments)
+
+
+def test_models_lists_the_catalog(terminal: Terminal) -> None:
+    models = {model["id"]: model for model in terminal.json("models")["models"]}
+    assert models["micro-wan"]["ready"] is True
+    assert models["svd-xt"]["ready"] is False
+    assert {"id", "name", "tasks", "where", "status", "ready"} <= set(models["svd"])
+    assert all(model["reason"] for model in models.values() if not model["ready"])
+
+
+def test_models_can_be_asked_for_a_task(terminal: Terminal) -> None:
+    models = terminal.json("models", "--task", "image-to-video")["models"]
+    assert models
+    assert all("image-to-video" in model["tasks"] for model in models)
+    assert terminal.run("models", "--task", "text-to-opera") == 2
+    assert "text-to-video" in terminal.stderr
+
+
+def test_estimate_answers_every_figure(terminal: Terminal) -> None:
+    data = terminal.json("estimate", "--model", "scripted-moving")
+    assert {"seconds", "vram_bytes", "ram_bytes", "disk_bytes", "cost"} <= set(data)
+    assert set(data["cost"]) == {"amount", "currency"}
+
+
+def test_generate_says_everything_about_the_clip(terminal: Terminal) -> None:
+    data = make(terminal, "--prompt", "a square", "--output", "clip.mp4", "--option", "shade=20")
+    assert {"id", "path", "sha256", "frames_sha256", "width", "height", "num_frames", "frame_rate", "seed"} <= set(
+        data["asset"]
+    )
+    assert data["provenance"]["state"] == "trusted"
+    assert data["report"]["checks"]
+    assert data["seconds"] >= 0
+    assert Path(data["asset"]["path"]).read_bytes() == Path("clip.mp4").read_bytes()
+
+
+def test_for_people_stdout_holds_the_path_alone(terminal: Terminal) -> None:
+    assert terminal.run("generate", "--model", "scripted-moving", "--output", "clip.mp4") == 0
+    assert terminal.stdout.strip() == str(Path("clip.mp4").absolute())
+    assert "signed and verified" in terminal.stderr
+
+
+def test_verify_and_check(terminal: Terminal) -> None:
+    path = make(terminal)["asset"]["path"]
+    data = terminal.json("verify", path)
+    assert data["c2pa"]["state"] == "trusted"
+    assert data["watermark"]["detected"] is True
+    assert {"codes", "generator", "ingredients"} <= set(data["c2pa"])
+    assert {"payload", "confidence"} <= set(data["watermark"])
+    checks = terminal.json("check", path)["checks"]
+    assert {"id", "score", "unit", "threshold", "passed", "worst_frames"} <= set(checks[0])
+
+
+def test_verify_of_a_changed_file_exits_1_and_says_why(terminal: Terminal) -> None:
+    content = bytearray(Path(make(terminal)["asset"]["path"]).read_bytes())
+    content[-50] ^= 255
+    Path("changed.mp4").write_bytes(content)
+    assert terminal.json("verify", "changed.mp4", code=1)["reason"]
+    assert terminal.run("verify", "changed.mp4") == 1
+    assert "reason:" in terminal.stdout
+
+
+def test_check_of_a_faulty_clip_exits_1(terminal: Terminal) -> None:
+    path = terminal.json("generate", "--model", "scripted-black")["asset"]["path"]
+    assert terminal.json("check", path, code=1)["passed"] is False
+
+
+def test_the_library_lists_shows_searches_exports_and_removes(terminal: Terminal) -> None:
+    asset = make(terminal, "--prompt", "a lonely [bold]square[/bold]")["asset"]
+    assert [item["id"] for item in terminal.json("library", "list")["assets"]] == [asset["id"]]
+    assert terminal.json("library", "search", "lonely")["assets"]
+    assert not terminal.json("library", "search", "crowded")["assets"]
+    assert terminal.json("library", "show", asset["id"])["assets"][0]["report"]
+    assert terminal.run("library", "list") == 0
+    assert "[bold]" in terminal.stdout
+    assert terminal.json("library", "export", asset["id"], "copy.mp4")["path"] == str(Path("copy.mp4").absolute())
+    assert terminal.run("library", "export", asset["id"], "copy.mp4") == 2
+    assert terminal.run("library", "remove", asset["id"], "--json") == 2
+    assert terminal.json("library", "remove", asset["id"], "--yes")["removed"] is True
+    assert terminal.json("library", "list")["assets"] == []
+
+
+def test_doctor_reports_every_check(terminal: Terminal) -> None:
+    checks = {check["id"]: check for check in terminal.json("doctor")["checks"]}
+    assert checks["signing"]["ok"] is True
+    assert checks["packages"]["ok"] is True
+    assert all(check["fix"] for check in checks.values() if check["ok"] is False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["generate", "--model", "scripted-raises"], 4, "the script says so"),
+        (["generate", "--model", "scripted-crashes"], 4, "--debug"),
+        (["generate", "--model", "scripted-interrupted"], 130, "canceled"),
+        (["generate", "--model", "svd", "--image", "photo.png"], 3, "studio models pull svd"),
+        (["generate", "--model", "mochi-1-preview", "--prompt", "x"], 2, "mochi"),
+        (["generate", "--model", "no-such"], 2, "model: no such model; got no-such"),
+        (["generate", "--model", "scripted-moving", "--width", "100"], 2, "96 or 112"),
+        (["generate", "--model", "scripted-moving", "--num-frames", "10"], 2, "9 or 13"),
+        (["generate", "--model", "scripted-moving", "--width", "wide"], 2, "width"),
+        (["generate", "--model", "scripted-moving", "--seed", "-1"], 2, "seed: out of range"),
+        (["generate", "--model", "scripted-moving", "--frame-rate", "24/0"], 2, "frame_rate"),
+        (["generate", "--model", "scripted-moving", "--option", "shade"], 2, "KEY=VALUE"),
+        (["generate", "--model", "scripted-moving", "--output", "."], 2, "folder"),
+        (["generate"], 2, "--model"),
+        (["verify", "no-such.mp4"], 2, "no-such.mp4"),
+        (["verify", "."], 2, "file"),
+        (["check", "photo.txt.png"], 2, "photo.txt.png"),
+        (["library", "show", "nope"], 2, "library list"),
+        (["models", "pull", "no-such"], 2, "no such model"),
+        (["models", "pull", "scripted-moving"], 2, "remotely"),
+        (["quarantine", "retry", "nope"], 2, "none waits"),
+        (["no-such-command"], 2, "no-such-command"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_the_right_code(
+    terminal: Terminal, arguments: list[str], code: int, words: str
+) -> None:
+    PIL.Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("photo.png")
+    Path("photo.txt.png").write_text("this is no picture")
+    assert terminal.run(*arguments) == code
+    assert words in terminal.stderr
+    assert terminal.stderr.strip().splitlines()[-1].startswith("studio: ")
+    if "--json" not in arguments and arguments[0] != "no-such-command":
+        assert terminal.json(*arguments, code=code)["error"]["message"]
+
+
+def test_existing_output_is_never_replaced_unasked(terminal: Terminal) -> None:
+    Path("precious.mp4").write_text("precious")
+    assert terminal.run("generate", "--model", "scripted-moving", "--output", "precious.mp4") == 2
+    assert Path("precious.mp4").read_text() == "precious"
+    assert terminal.run("generate", "--model", "scripted-moving", "--output", "precious.mp4", "--force") == 0
+    assert terminal.run("verify", "precious.mp4") == 0
+
+
+def test_hostile_text_does_not_steer_the_terminal(terminal: Terminal) -> None:
+    assert terminal.run("generate", "--model", "\x1b[2J\x1b]0;owned\x07") == 2
+    assert "\x1b" not in terminal.stderr
+    name = "\x1b[31mred.mp4"
+    Path(name).write_bytes(b"")
+    assert terminal.run("verify", name) == 1
+    assert "\x1b" not in terminal.stdout + terminal.stderr
