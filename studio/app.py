@@ -22,10 +22,11 @@ from studio.jobs.quarantine import Quarantine
 from studio.jobs.run import JobRunner, Observer, Progress
 from studio.library.asset import Asset
 from studio.library.store import Store
+from studio.media import sniff_mime_type
 from studio.provenance.manifest import Ingredient, Provenance
-from studio.provenance.origin import RECIPES, Origin
+from studio.provenance.origin import Origin
 from studio.registry import Readiness, Registry, load_catalog_with_plugins
-from studio.request import GenerationRequest, ResolvedRequest, Task
+from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role, Task
 from studio.verification import Verification, verify
 from studio.weights import PullProgress, WeightStore
 
@@ -157,7 +158,6 @@ class Studio:
     def _provenance(self, job_id: str, resolved: ResolvedRequest, generator: Generator) -> Provenance:
         spec, settings = generator.spec, self.settings
         origin = Origin.of_task(resolved.task)
-        relationship = RECIPES[origin].relationship
         weights = WeightStore(settings)
         return Provenance(
             job_id=job_id,
@@ -181,16 +181,7 @@ class Studio:
             negative_prompt=resolved.negative_prompt,
             prompt_policy=settings.prompt_policy,
             training_use=settings.training_use,
-            ingredients=tuple(
-                Ingredient(
-                    path=item.path,
-                    title=item.path.name,
-                    mime_type=_mime_type(item.path),
-                    relationship=relationship,
-                )
-                for item in resolved.conditionings
-                if relationship is not None
-            ),
+            ingredients=tuple(_ingredient(item) for item in resolved.conditionings),
             warnings=tuple(text for text in resolved.warnings if self._may_tell(text)),
             software=_software(),
             created_at=datetime.now(UTC),
@@ -260,10 +251,13 @@ def _require_file(asset: Asset) -> None:
         )
 
 
-def _mime_type(path: Path) -> str:
-    from studio.media import sniff_mime_type
-
-    return sniff_mime_type(path) or "application/octet-stream"
+def _ingredient(item: Conditioning) -> Ingredient:
+    return Ingredient(
+        path=item.path,
+        title=item.path.name,
+        mime_type=sniff_mime_type(item.path) or "application/octet-stream",
+        relationship="parentOf" if item.role is Role.SOURCE_VIDEO else "inputTo",
+    )
 
 
 def _software() -> dict[str, str]:

@@ -3,6 +3,7 @@
 StudioError
 ├── RequestError            the person asking can mend it          (exit code 2)
 │   ├── UnknownModel
+│   ├── UnknownAsset        (studio.library.store)
 │   ├── UnsupportedValue    a field outside what the model allows
 │   ├── UnreadableMedia     an input file that is missing, broken or hostile
 │   └── OutputRefused       a destination that cannot or must not be written
@@ -14,6 +15,7 @@ StudioError
 │   ├── Unreachable         the network or a hub does not answer, or is switched off
 │   ├── OutOfMemory
 │   ├── DiskFull
+│   ├── DamagedIdentity     the signing identity (studio.provenance.certificates)
 │   └── StoreFault          the library's database or folders
 ├── GenerationFailed        the model or the provider failed       (exit code 4)
 │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine

@@ -29,7 +29,8 @@ def main() -> None:
 
 def build(destination: Path) -> Path:
     """Return the wheel, built from the source distribution, as an index would get it."""
-    subprocess.run([sys.executable, "-m", "build", "--outdir", destination, ROOT], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "build", "--outdir", destination, ROOT]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = destination.glob("*.whl")
     return wheel
 
@@ -38,10 +39,11 @@ def inspect(wheel: Path) -> None:
     """Refuse a wheel that lacks weights or brings what does not belong."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
     require(tops == set(PACKAGES), f"the wheel holds {sorted(tops)}")
     for model in ("micro-wan", "micro-svd"):
-        require(any(name.startswith(f"weights/{model}/vae/") and name.endswith(".safetensors") for name in names), model)
+        weights = f"weights/{model}/vae/diffusion_pytorch_model.safetensors"
+        require(weights in names, f"the wheel lacks {weights}")
     require(wheel.stat().st_size < MAX_WHEEL_BYTES, f"the wheel has {wheel.stat().st_size} bytes")
 
 
@@ -64,7 +66,7 @@ def install(wheel: Path, folder: Path) -> Path:
 
 def is_ours(name: str) -> bool:
     """Say whether an entry of site-packages belongs to the editable install of this tree."""
-    return "local_video_studio" in name or name.split(".")[0] in PACKAGES
+    return "local_video_studio" in name or name.partition(".")[0] in PACKAGES
 
 
 def use(python: Path, room: Path) -> None:
@@ -81,8 +83,10 @@ def use(python: Path, room: Path) -> None:
         found: dict[str, object] = json.loads(process.stdout)
         return found
 
-    places = "import json, " + ", ".join(PACKAGES) + "; print(json.dumps([m.__file__ for m in (" + ", ".join(PACKAGES) + ")]))"
-    output = subprocess.run([python, "-c", places], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True)
+    names = ", ".join(PACKAGES)
+    code = f"import json, {names}; print(json.dumps([module.__file__ for module in ({names})]))"
+    command = [python, "-c", code]
+    output = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=True)
     origins = json.loads(output.stdout)
     require(all(str(room) in origin for origin in origins), f"packages come from {origins}")
     prompt = "a red circle moving right on a gray background"

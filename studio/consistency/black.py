@@ -78,16 +78,17 @@ class BlackFrames:
 
 
 def _dips(levels: NDArray[np.float64], longest: int, floor: float) -> NDArray[np.float64]:
-    """Return for each item the share by which a run of up to `longest` around it stays below both its neighbours.
+    """Return for each item how far a run of up to `longest` around it stays below both its neighbours.
 
-    floor: added to both, so that nearly black clips do not divide noise by noise.
+    As a share of the higher neighbour plus `floor`, so that nearly black clips do not divide noise by noise.
     """
     lost = np.zeros(len(levels))
     for first in range(1, len(levels) - 1):
         highest = 0.0
         for last in range(first, min(first + longest, len(levels) - 1)):
             highest = max(highest, levels[last])
-            share = 1.0 - (highest + floor) / (min(levels[first - 1], levels[last + 1]) + floor)
+            sides = levels[first - 1], levels[last + 1]
+            share = (min(sides) - highest) / (max(sides) + floor)
             if share > 0:
                 lost[first : last + 1] = np.maximum(lost[first : last + 1], share)
     return lost

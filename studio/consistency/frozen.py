@@ -16,9 +16,11 @@ BLOCK = 8
 EXACT_CHANGE = 0.25
 # After lossy coding a repeat is not exact any more, but it still changes far less than the clip does otherwise: its
 # most changed block by .3 to 2.6 levels at CRF 20, where 20 shared clips never have less than 2.0 (and 4.5 but for one)
-# twice in a row. Held back on clips that hardly move, where nothing tells a repeat from rest.
+# twice in a row; and most of it (.84 to 1.0 of the pixels, CRF 16 to 28) not at all, which sensor grain never leaves.
+# Not for clips that hardly move, where nothing tells a coded repeat from rest.
 CODED_CHANGE = 3.0
 CODED_SHARE = 1 / 3
+UNCHANGED_SHARE = 0.8
 MOVING_CHANGE = 3.0
 _MIN_FRAMES = 5
 _JUDGED_RATE = 30
@@ -49,13 +51,15 @@ class FrozenFrames:
         self._rate = frame_rate
         self._previous: Image | None = None
         self._changes: list[float | None] = []
+        self._unchanged: list[float] = []
 
     def update(self, frame: AnalysisFrame) -> None:
         previous, self._previous = self._previous, frame.image
-        if previous is None or frame.is_blank:
-            self._changes.append(None)
-        else:
-            self._changes.append(largest_change(previous, frame.image))
+        change, unchanged = None, 0.0
+        if previous is not None and not frame.is_blank:
+            change, unchanged = compare(previous, frame.image)
+        self._changes.append(change)
+        self._unchanged.append(unchanged)
 
     def finish(self) -> CheckResult:
         if len(self._changes) < _MIN_FRAMES:
@@ -73,8 +77,11 @@ class FrozenFrames:
         """Say of each frame whether it repeats the one before."""
         known = [change for change in self._changes if change is not None]
         typical = float(np.median(known)) if known else 0.0
-        limit = min(CODED_CHANGE, typical * CODED_SHARE) if typical >= MOVING_CHANGE else EXACT_CHANGE
-        return [change is not None and change < limit for change in self._changes]
+        coded = min(CODED_CHANGE, typical * CODED_SHARE) if typical >= MOVING_CHANGE else 0.0
+        return [
+            change is not None and (change < EXACT_CHANGE or (change < coded and unchanged >= UNCHANGED_SHARE))
+            for change, unchanged in zip(self._changes, self._unchanged, strict=True)
+        ]
 
     def _judged(self, num_frames: int) -> float:
         return num_frames * min(1.0, _JUDGED_RATE / float(self._rate))
@@ -86,17 +93,22 @@ class FrozenFrames:
         return "the picture stands still in frames " + ", ".join(f"{first} to {last}" for first, last in long[:5])
 
 
-def largest_change(before: Image, after: Image) -> float:
-    """Return the mean absolute difference in levels of the 8x8 block that differs most; frames are (H, W, 3) uint8."""
+def compare(before: Image, after: Image) -> tuple[float, float]:
+    """Return how two (H, W, 3) uint8 frames differ: most, and over how much of the picture not at all.
+
+    The first figure is the mean absolute difference in levels of the 8x8 block that differs most; the second the share
+    of pixels that are equal, 0 to 1.
+    """
     import cv2
 
-    difference = cv2.absdiff(before, after)
-    if not difference.any():
-        return 0.0
-    height, width = difference.shape[:2]
+    difference = np.asarray(cv2.absdiff(before, after))
+    changed = difference.any(axis=2)
+    if not changed.any():
+        return 0.0, 1.0
+    height, width = changed.shape
     size = (max(1, width // BLOCK), max(1, height // BLOCK))
     blocks = cv2.resize(difference.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return float(np.asarray(blocks).reshape(-1, 3).mean(axis=1).max())
+    return float(np.asarray(blocks).reshape(-1, 3).mean(axis=1).max()), 1.0 - float(changed.mean())
 
 
 def _runs(repeats: list[bool]) -> list[tuple[int, int]]:

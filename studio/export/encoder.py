@@ -152,9 +152,9 @@ def _feed(command: list[str], pieces: Iterator[NDArray[Any]]) -> int:
     count = 0
     try:
         for piece in pieces:
+            count += 1
             if not _deliver(stdin, piece):
                 break  # ffmpeg stopped reading; its exit status and last line say why
-            count += 1
         _close(stdin)
         return_code = process.wait()
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNBOUND = (b"ftyp", b"free", b"skip")
+PIECE_BYTES = 2**20
 
 
 def unbound_sha256(path: Path) -> str | None:
@@ -25,11 +26,18 @@ def unbound_sha256(path: Path) -> str | None:
         try:
             for kind, start, end in _boxes(stream, size):
                 if kind in UNBOUND:
-                    stream.seek(start)
-                    digest.update(kind + (end - start).to_bytes(8, "big") + stream.read(end - start))
+                    digest.update(kind + (end - start).to_bytes(8, "big"))
+                    _update(digest, stream, start, end)
         except ValueError:
             return None
     return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, stream: BinaryIO, start: int, end: int) -> None:
+    """Feed a part of the file piece by piece: a stranger's padding may be larger than the memory."""
+    stream.seek(start)
+    while (left := end - stream.tell()) > 0 and (piece := stream.read(min(left, PIECE_BYTES))):
+        digest.update(piece)
 
 
 def _boxes(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:

@@ -24,8 +24,9 @@ def modules() -> Iterator[Path]:
 
 
 def imported_by(*arguments: str) -> set[str]:
-    code = f"import sys, json; sys.argv = ['studio', *{list(arguments)!r}]\nfrom ui.cli.entry import run\n" + (
-        "run(sys.argv[1:]); sys.stderr.write('\\n' + json.dumps(sorted(sys.modules)))"
+    code = (
+        f"import json, sys; from ui.cli.entry import run; run({list(arguments)!r}); "
+        "sys.stderr.write(chr(10) + json.dumps(sorted(sys.modules)))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert process.returncode == 0, process.stderr

@@ -83,7 +83,9 @@ def generator_of(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return make
 
 
-def save_wan(folder: Path, *, tasks: Sequence[str] = ("t2v",), experts: int = 1, expand_timesteps: bool = False) -> Path:
+def save_wan(
+    folder: Path, *, tasks: Sequence[str] = ("t2v",), experts: int = 1, expand_timesteps: bool = False
+) -> Path:
     """Write a tiny random Wan checkpoint. experts: 2 makes a pair as in Wan 2.2 A14B."""
     import torch
     from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
@@ -166,7 +168,8 @@ def save_svd(folder: Path) -> Path:
         CLIPVisionConfig(hidden_size=16, projection_dim=16, num_hidden_layers=1, num_attention_heads=2,
                          image_size=224, intermediate_size=16, patch_size=32)
     )  # fmt: skip
+    processor = CLIPImageProcessor(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224})
     StableVideoDiffusionPipeline(
-        vae=vae, image_encoder=encoder, unet=unet, scheduler=scheduler, feature_extractor=CLIPImageProcessor(size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224})
+        vae=vae, image_encoder=encoder, unet=unet, scheduler=scheduler, feature_extractor=processor
     ).save_pretrained(folder)
     return folder

@@ -27,9 +27,7 @@ def clip_of(generator: Generator, run: RecordingRun, photo: Conditioning, **fiel
         return generator.generate(generator.resolve(GenerationRequest(**request)), run).frames
 
 
-def test_it_equals_the_stock_pipeline(
-    tmp_path: Path, svd: Generator, run: RecordingRun, photo: Conditioning
-) -> None:
+def test_it_equals_the_stock_pipeline(tmp_path: Path, svd: Generator, run: RecordingRun, photo: Conditioning) -> None:
     import torch
     from diffusers import StableVideoDiffusionPipeline
     from PIL import Image

@@ -111,7 +111,7 @@ class TestWhatIsWritten:
 
     def test_reports_what_it_wrote(self, tmp_path: Path) -> None:
         facts = encode_mp4(iter(pan(5)), tmp_path / "a.mp4", width=160, height=96, frame_rate=Fraction(24))
-        assert (facts.num_frames, facts.frame_rate, facts.path) == (5, 24, tmp_path / "a.mp4")
+        assert (facts.num_frames, facts.frame_rate, facts.path) == (5, Fraction(24), tmp_path / "a.mp4")
         assert facts.size_bytes == (tmp_path / "a.mp4").stat().st_size
 
     @pytest.mark.parametrize("sound", [None, tone(1.5)])
@@ -184,7 +184,7 @@ class TestFailing:
                 super().__init__(*args, **kwargs)
                 started.append(self)
 
-        monkeypatch.setattr(encoder.subprocess, "Popen", Recorded)
+        monkeypatch.setattr(subprocess, "Popen", Recorded)
         return started
 
     @pytest.mark.parametrize("sound", [None, tone(0.5)])
@@ -285,8 +285,12 @@ class TestJpeg:
 
 
 def test_nothing_heavy_is_loaded_until_it_is_used() -> None:
-    code = "import sys, studio.media, studio.export.encoder, studio.consistency.runner as r; r.available_checks();" \
-           "print([name for name in ('av', 'cv2', 'PIL', 'imageio_ffmpeg', 'torch') if name in sys.modules])"  # fmt: skip
+    code = textwrap.dedent("""
+        import sys, studio.media, studio.export.encoder
+        from studio.consistency.runner import available_checks
+        available_checks()
+        print([name for name in ("av", "cv2", "PIL", "imageio_ffmpeg", "torch") if name in sys.modules])
+    """)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                          cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": ""})  # fmt: skip
     assert run.stdout.strip() == "[]"

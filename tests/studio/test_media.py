@@ -9,6 +9,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from PIL import Image, ImageCms
 from studio.errors import UnreadableMedia
 from studio.media import (
     FramesDigest,
+    TimedFrame,
     fit_image,
     frames_sha256,
     iter_frames,
@@ -174,7 +176,7 @@ class TestRefusingImages:
         assert "at most 10 pixels" in sentence(picture(tmp_path / "a.png"), max_pixels=10)
 
     def test_blames_the_field_it_is_told(self, tmp_path: Path) -> None:
-        with pytest.raises(UnreadableMedia, match="^last_image: "):
+        with pytest.raises(UnreadableMedia, match=r"^last_image: "):
             read_image(tmp_path / "nowhere.png", field="last_image")
 
     @settings(
@@ -193,10 +195,8 @@ class TestRefusingImages:
         for place, value in hits:
             data[int(place * len(data))] = value
         (tmp_path / "a").write_bytes(data)
-        try:
+        with suppress(UnreadableMedia):
             assert read_image(tmp_path / "a", max_pixels=10**6).ndim == 3
-        except UnreadableMedia as error:
-            assert error.sentence()
 
 
 class TestFitting:
@@ -356,11 +356,10 @@ class TestRefusingVideos:
         ffmpeg("-i", source, *codec, "-movflags", "+faststart", tmp_path / name)
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) * 6 // 10])
-        seen = 0
+        frames: list[TimedFrame] = []
         with pytest.raises(UnreadableMedia, match=r"cut short after \d+ frames"):
-            for _frame in iter_frames(tmp_path / name):
-                seen += 1
-        assert 3 < seen < 40
+            frames.extend(iter_frames(tmp_path / name))
+        assert 3 < len(frames) < 40
 
     def test_says_that_a_sound_file_holds_no_picture(self, tmp_path: Path) -> None:
         ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", tmp_path / "a.wav")
@@ -380,10 +379,8 @@ class TestRefusingVideos:
             data[int(place * len(data))] = value
         (tmp_path / "a.mp4").write_bytes(data)
         for read in (probe_video, lambda path: list(iter_frames(path)), read_audio):
-            try:
+            with suppress(UnreadableMedia):
                 read(tmp_path / "a.mp4")
-            except UnreadableMedia as error:
-                assert error.sentence()
 
 
 class TestReadingSound:
@@ -436,27 +433,36 @@ class TestFramesDigest:
         with pytest.raises(ValueError, match="at least one"):
             frames_sha256([])
         with pytest.raises(ValueError, match="uint8"):
-            FramesDigest().update(np.zeros((4, 4, 3), np.float32))  # type: ignore[arg-type]
+            FramesDigest().update(np.zeros((4, 4, 3), np.float32))
         with pytest.raises(ValueError, match="as before"):
             frames_sha256([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)])
 
 
-NUM_FRAMES = {"earth_night_mpeg4.avi": 150, "rotated_90_nasa.mp4": 17, "newtons_cradle.gif": 36, "vfr_nasa_derived.mp4": 123,
-              "testcard_av1.mkv": 125, "odd_321x241_yuv444.mp4": 25, "h264_10bit.mp4": 30, "start_at_8s.mp4": 12,
-              "alpha_vp9.webm": 150, "sign_language_fullrange.mkv": 77, "corrupted.mp4": 28}  # fmt: skip
+NUM_FRAMES = {
+    "alpha_vp9.webm": 150,
+    "earth_night_mpeg4.avi": 150,
+    "h264_10bit.mp4": 30,
+    "newtons_cradle.gif": 36,
+    "odd_321x241_yuv444.mp4": 25,
+    "rotated_90_nasa.mp4": 17,
+    "sign_language_fullrange.mkv": 77,
+    "start_at_8s.mp4": 12,
+    "testcard_av1.mkv": 125,
+    "vfr_nasa_derived.mp4": 123,
+}
 
 
 @pytest.mark.parametrize("name", NUM_FRAMES)
 def test_real_files_read_to_their_last_frame(clips: Path, name: str) -> None:
     facts = probe_video(clips / name)
-    last, count = None, 0
-    try:
-        for last in iter_frames(clips / name):
-            count += 1
-    except UnreadableMedia as error:
-        assert name == "corrupted.mp4"
-        assert "after 28 frames" in error.sentence()
-    assert count == NUM_FRAMES[name]
-    assert last is not None
-    assert last.image.shape == (facts.height, facts.width, 3)
-    assert last.time_seconds == pytest.approx(count / float(facts.frame_rate), rel=0.15)
+    frames = list(iter_frames(clips / name))
+    assert len(frames) == NUM_FRAMES[name]
+    assert frames[-1].image.shape == (facts.height, facts.width, 3)
+    assert frames[-1].time_seconds == pytest.approx(len(frames) / float(facts.frame_rate), rel=0.15)
+
+
+def test_a_really_damaged_file_gives_the_frames_before_the_damage(clips: Path) -> None:
+    frames: list[TimedFrame] = []
+    with pytest.raises(UnreadableMedia, match="after 28 frames"):
+        frames.extend(iter_frames(clips / "corrupted.mp4"))
+    assert len(frames) == 28

@@ -162,7 +162,8 @@ def test_a_killed_process_is_noticed_and_its_clip_is_not_lost(studio: Studio, tm
         "studio.generate(GenerationRequest(model='scripted-moving', seed=3), observe=die)\n"
     )
     root = Path(__file__).parents[3]
-    process = subprocess.run([sys.executable, script], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.run([sys.executable, script], cwd=root, env=environment, timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert studio.store.jobs()[0].state == JobState.RUNNING
     studio.generate(wish(seed=9))  # the next start of the studio notices
@@ -209,7 +210,8 @@ def test_the_output_is_the_library_file_byte_for_byte(studio: Studio, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("folder", "folder"), ("there.mp4", "--force"), ("x.avi", "ending"), ("no/such/x.mp4", "no such")]
+    ("name", "words"),
+    [("folder", "folder"), ("there.mp4", "--force"), ("x.avi", "ending"), ("no/such/x.mp4", "no such")],
 )
 def test_a_bad_destination_is_refused_before_anything_runs(
     studio: Studio, tmp_path: Path, name: str, words: str

@@ -47,7 +47,10 @@ def test_the_database_runs_in_wal_mode_with_full_synchronisation(settings: Setti
 
 
 def test_many_processes_may_open_a_new_home_at_once(settings: Settings) -> None:
-    code = "from studio.config import Settings; from studio.library.store import Store; Store(Settings()).add_job({'model': 'x'})"
+    code = (
+        "from studio.config import Settings; from studio.library.store import Store; "
+        "Store(Settings()).add_job({'model': 'x'})"
+    )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
     assert [process.wait(60) for process in processes] == [0] * 4
     with Store(settings) as store:

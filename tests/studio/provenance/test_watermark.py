@@ -45,7 +45,7 @@ def textured_clip() -> tuple[Frame, ...]:
     frames = []
     for index in range(9):
         view = scene[4 * index : 4 * index + 576, 8 * index : 8 * index + 1024]
-        frames.append(np.clip(view + rng.normal(0, 2, view.shape), 0, 255).astype(np.uint8))
+        frames.append(np.clip(view + rng.normal(0, 1, view.shape), 0, 255).astype(np.uint8))
     return tuple(frames)
 
 
