@@ -30,6 +30,8 @@ def _device(settings: Settings) -> DoctorCheck:
     if placement.is_cpu:
         fix = "" if torch.version.cuda is None else "update the NVIDIA driver; torch found no usable GPU"
         return DoctorCheck(id="device", ok=None, detail="CPU only: the small models run, large ones are slow", fix=fix)
+    if placement.device.type != "cuda":
+        return DoctorCheck(id="device", ok=True, detail=str(placement.device))
     free, total = torch.cuda.mem_get_info(placement.device)
     name = torch.cuda.get_device_name(placement.device)
     return DoctorCheck(id="device", ok=True, detail=f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free")

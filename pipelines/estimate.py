@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from studio.catalog.schema import ModelSpec
 from studio.generator import Cost, Estimate
 from studio.request import ResolvedRequest
@@ -15,7 +17,7 @@ def estimate_local(spec: ModelSpec, resolved: ResolvedRequest) -> Estimate:
     """Scale the row's reference run to this request; None where the row holds no measured figure.
 
     ``settings.reference`` of a row: seconds of sampling and decoding at the row's defaults, seconds to load,
-    peak RAM in bytes, and the machine they were measured on.
+    peak RAM in bytes, and the machine they were measured on. VRAM: nothing where there is no NVIDIA driver.
     """
     pixels = resolved.width * resolved.height * resolved.num_frames
     reference = spec.settings.get("reference")
@@ -36,7 +38,7 @@ def estimate_local(spec: ModelSpec, resolved: ResolvedRequest) -> Estimate:
     share = pixels / default_pixels * (resolved.num_inference_steps or 1) / default_steps
     return Estimate(
         seconds=reference["load_seconds"] + reference["seconds"] * share,
-        vram_bytes=0,
+        vram_bytes=0 if shutil.which("nvidia-smi") is None else None,
         ram_bytes=int(reference["ram_bytes"]),
         disk_bytes=disk_bytes,
         cost=free,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from studio.errors import GenerationFailed, OutOfMemory, StudioError, WeightsMismatch
+from studio.errors import EnvironmentFault, GenerationFailed, OutOfMemory, StudioError, WeightsMismatch
 
 
 @contextmanager
@@ -38,7 +38,9 @@ def loading_failures(model: str) -> Iterator[None]:
     try:
         with torch_failures("loading"):
             yield
-    except (OSError, GenerationFailed) as error:
+    except EnvironmentFault:
+        raise
+    except Exception as error:  # truncated files, missing tensors, odd configurations: each reader raises its own kind
         raise WeightsMismatch(
             f"the weights of {model} cannot be loaded ({_first_line(error)})",
             fix=f"`studio models pull {model}` fetches them again; reinstall the studio if they ship with it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,8 @@ from studio.media import FrameClip, Preview, fit_image, read_image
 from studio.request import GenerationRequest, ResolvedRequest, Role
 from studio.resolve import resolve
 from studio.weights import WeightStore
+
+_log = logging.getLogger(__name__)
 
 StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 
@@ -104,12 +107,20 @@ class LocalGenerator(abc.ABC):
             self._placement = choose_placement(self._settings.device, self.gpu_dtype)
             self._pipeline = self._load(folder, self._placement)
             self._pipeline.set_progress_bar_config(disable=True)
-            self._preview = self._measure_preview(self._pipeline)
+            self._preview = self._try_preview(self._pipeline)
         try:
             yield
         finally:
             self._pipeline = self._preview = None
             self._free_memory()
+
+    def _try_preview(self, pipeline: Any) -> LatentPreview | None:
+        """A preview is a nicety: a clip without one is better than none."""
+        try:
+            return self._measure_preview(pipeline)
+        except Exception as error:
+            _log.warning("no previews for %s: %s", self.spec.id, error)
+            return None
 
     def _prepare_torch(self) -> None:
         import diffusers

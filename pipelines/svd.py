@@ -56,12 +56,20 @@ class StableVideoDiffusionGenerator(LocalGenerator):
         return frames
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
+        import torch
+
         vae = pipeline.vae
+        dtype = vae.dtype
 
         def encode(picture: Any) -> Any:
             return vae.encode(picture.to(vae.device, vae.dtype)).latent_dist.mode()[0] * vae.config.scaling_factor
 
-        return LatentPreview.measure(encode, scale=2 ** (len(vae.config.block_out_channels) - 1))
+        if vae.config.force_upcast:  # its encoder overflows in half precision; the stock pipeline does the same
+            vae.to(dtype=torch.float32)
+        try:
+            return LatentPreview.measure(encode, scale=2 ** (len(vae.config.block_out_channels) - 1))
+        finally:
+            vae.to(dtype=dtype)
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, latents.shape[1] // 2]

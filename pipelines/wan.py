@@ -36,10 +36,9 @@ class WanGenerator(LocalGenerator):
         import torch
 
         # The VAE is kept in float32 as the model cards ask; it is small beside the transformer.
-        vae = diffusers.AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32)
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(
-            folder, vae=vae, dtype=placement.dtype, use_safetensors=True, local_files_only=True
-        )
+        safely = {"use_safetensors": True, "local_files_only": True}
+        vae = diffusers.AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, **safely)
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, vae=vae, dtype=placement.dtype, **safely)
         if "flow_shift" in self.spec.settings:
             pipeline.scheduler.register_to_config(flow_shift=self.spec.settings["flow_shift"])
         return pipeline.to(placement.device)

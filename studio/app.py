@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from studio import __version__
 from studio.catalog.schema import ModelSpec
@@ -15,8 +17,8 @@ from studio.consistency.report import Report
 from studio.consistency.runner import check_file
 from studio.delivery import check_destination, deliver
 from studio.doctor import DoctorCheck, examine
-from studio.errors import EnvironmentFault, MissingWeights, RequestError
-from studio.export.gate import Gate
+from studio.errors import EnvironmentFault, RequestError, StudioError, VerificationFailed
+from studio.export.gate import NO_MARK, Gate
 from studio.generator import Estimate, Generator
 from studio.jobs.quarantine import Quarantine
 from studio.jobs.run import JobRunner, Observer, Progress
@@ -57,7 +59,7 @@ class Studio:
     """The services of the studio over one home folder. Cheap to construct; nothing is opened before it is needed."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or Settings.read()
 
     @cached_property
     def registry(self) -> Registry:
@@ -104,7 +106,15 @@ class Studio:
         """Say what a request would take."""
         generator = self.registry.generator(request.model)
         resolved = generator.resolve(request)
-        return resolved, generator.estimate(resolved)
+        return resolved, self._with_experience(resolved, generator.estimate(resolved))
+
+    def _with_experience(self, resolved: ResolvedRequest, estimate: Estimate) -> Estimate:
+        """Let runs of this model on this machine speak: their pace, scaled by pixels, frames and steps."""
+        paces = [seconds / _work(request) for request, seconds in self.store.timings(resolved.model)]
+        if not paces:
+            return estimate
+        seconds = median(paces) * _work(resolved.as_json())
+        return replace(estimate, seconds=seconds, basis=f"time from {len(paces)} runs here; {estimate.basis}")
 
     def generate(
         self,
@@ -122,14 +132,11 @@ class Studio:
         """
         generator = self.registry.generator(request.model)
         resolved = generator.resolve(request)
-        destination = None if output is None else check_destination(output, suffix=".mp4", overwrite=overwrite)
+        destination = None if output is None else self._check_destination(output, ".mp4", overwrite)
         self._require_ready(generator.spec)
         for warning in resolved.warnings:
             warn(warning)
-        runner = self.runner
-        job_id = self.store.add_job(resolved.as_json())
-        asset, seconds = runner.run(
-            job_id,
+        asset, seconds = self.runner.run(
             resolved,
             generator,
             lambda job, inputs: self._provenance(job, inputs, generator),
@@ -137,11 +144,16 @@ class Studio:
             is_canceled,
         )
         if destination is not None:
-            deliver(asset.path, destination, overwrite=overwrite)
+            _deliver_new(asset, destination, overwrite=overwrite)
+        verification = self.verify(destination or asset.path)
+        if not verification.is_intact:
+            raise VerificationFailed(
+                f"the finished file does not verify ({verification.reason})", got=verification.path
+            )
         return Outcome(
             asset=asset,
-            verification=self.verify(destination or asset.path),
-            warnings=resolved.warnings,
+            verification=verification,
+            warnings=resolved.warnings if asset.watermark_id else (*resolved.warnings, NO_MARK),
             seconds=seconds,
             delivered=destination,
         )
@@ -152,8 +164,12 @@ class Studio:
             return
         if spec.weights is not None:
             WeightStore(self.settings).locate(spec)
-        fault = MissingWeights if spec.where == "local" else EnvironmentFault
-        raise fault(readiness.reason.rstrip("."), field="model", got=spec.id)
+        raise EnvironmentFault(
+            readiness.reason.rstrip("."), field="model", got=spec.id, fix="`studio doctor` says how to mend it"
+        )
+
+    def _check_destination(self, path: Path, suffix: str, overwrite: bool) -> Path:
+        return check_destination(path, suffix=suffix, overwrite=overwrite, home=self.settings.home)
 
     def _provenance(self, job_id: str, resolved: ResolvedRequest, generator: Generator) -> Provenance:
         spec, settings = generator.spec, self.settings
@@ -207,16 +223,18 @@ class Studio:
         asset = self.store.asset(asset_id)
         if destination.is_dir():
             destination = destination / asset.path.name
-        checked = check_destination(destination, suffix=asset.path.suffix, overwrite=overwrite)
+        checked = self._check_destination(destination, asset.path.suffix, overwrite)
         _require_file(asset)
         deliver(asset.path, checked, overwrite=overwrite)
         return checked
 
     def remove(self, asset_id: str) -> Asset:
-        """Delete an asset: its file first, so that no file is left without a row."""
+        """Delete an asset and the request that made it: the file first, so that no file is left without a row."""
         asset = self.store.asset(asset_id)
         asset.path.unlink(missing_ok=True)
         self.store.forget_asset(asset.id)
+        if asset.job_id is not None:
+            self.store.forget_job(asset.job_id)
         return asset
 
     def retry_seal(self, job_id: str, observe: Observer = lambda _progress: None) -> Asset:
@@ -227,10 +245,10 @@ class Studio:
     def discard(self, job_id: str) -> None:
         """Give up a clip that waits in quarantine."""
         self._require_waiting(job_id)
-        self.quarantine.discard(job_id)
+        self.runner.discard(job_id)
 
     def _require_waiting(self, job_id: str) -> None:
-        waiting = self.quarantine.jobs()
+        waiting = self.quarantine.waiting()
         if job_id not in waiting:
             raise RequestError(
                 "no clip of this job waits in quarantine",
@@ -242,6 +260,14 @@ class Studio:
     def doctor(self) -> list[DoctorCheck]:
         """Examine this machine."""
         return examine(self.settings, self.registry)
+
+
+def _deliver_new(asset: Asset, destination: Path, *, overwrite: bool) -> None:
+    try:
+        deliver(asset.path, destination, overwrite=overwrite)
+    except StudioError as error:
+        error.advise(f"the clip is sealed and in the library: `studio library export {asset.id} FILE` copies it")
+        raise
 
 
 def _require_file(asset: Asset) -> None:
@@ -258,6 +284,11 @@ def _ingredient(item: Conditioning) -> Ingredient:
         mime_type=sniff_mime_type(item.path) or "application/octet-stream",
         relationship="parentOf" if item.role is Role.SOURCE_VIDEO else "inputTo",
     )
+
+
+def _work(request: Mapping[str, Any]) -> float:
+    pixels = request["width"] * request["height"] * request["num_frames"]
+    return float(pixels * (request["num_inference_steps"] or 1))
 
 
 def _software() -> dict[str, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from studio.errors import StoreFault
+from studio.errors import EnvironmentFault, StoreFault
 
 
 class PromptPolicy(StrEnum):
@@ -39,6 +38,27 @@ class Settings(BaseSettings):
     device: str = "auto"
     threads: int = Field(default=0, ge=0)
 
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        if str(home) in ("", "."):
+            raise ValueError("it is empty; unset it or name a folder")
+        return home.expanduser().absolute()
+
+    @classmethod
+    def read(cls) -> Settings:
+        """Read the environment. Raises `EnvironmentFault` naming the variable that is wrong."""
+        try:
+            return cls()
+        except (ValidationError, RuntimeError) as error:  # RuntimeError: a home of an unknown user
+            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("home",), "msg": str(error)}
+            raise EnvironmentFault(
+                f"this setting is not understood ({str(first['msg']).removeprefix('Value error, ')})",
+                field=f"STUDIO_{str(first['loc'][0]).upper()}",
+                got=first.get("input"),
+                fix="correct or unset the environment variable",
+            ) from error
+
     @property
     def database_path(self) -> Path:
         return self.home / "studio.sqlite3"
@@ -65,7 +85,6 @@ class Settings(BaseSettings):
         try:
             for room in rooms:
                 room.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.chmod(self.home, 0o700)
         except OSError as error:
             raise StoreFault(
                 f"the studio's home folder cannot be created ({error.strerror or error})",

@@ -3,59 +3,70 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
+from studio.disk import is_full
 from studio.errors import DiskFull, OutputRefused
 
 
-def check_destination(path: Path, *, suffix: str, overwrite: bool) -> Path:
-    """Refuse early what cannot become an output file. Returns the absolute path."""
-    destination = path.expanduser().absolute()
-    if destination.is_dir():
-        raise OutputRefused("this is a folder", field="output", got=path, allowed=f"a file name ending in {suffix}")
-    if destination.suffix.lower() != suffix:
-        raise OutputRefused("the name has another ending", field="output", got=path.name, allowed=f"*{suffix}")
-    if not overwrite and os.path.lexists(destination):
-        raise OutputRefused("this file exists already", field="output", got=path, fix="add --force to replace it")
-    if os.path.lexists(destination) and not destination.is_file():
-        raise OutputRefused("this is not a plain file", field="output", got=path)
-    folder = destination.parent
-    if not folder.is_dir():
-        raise OutputRefused("there is no such folder", field="output", got=folder, fix="create it first")
+def check_destination(path: Path, *, suffix: str, overwrite: bool, home: Path) -> Path:
+    """Refuse early what cannot become an output file. Returns the absolute path.
+
+    home: the studio's own folder, where nothing may be put by hand.
+    """
     try:
-        descriptor, probe = tempfile.mkstemp(dir=folder, prefix=".studio-")
-    except OSError as error:
-        raise OutputRefused(f"this folder cannot be written ({error.strerror})", field="output", got=folder) from error
-    os.close(descriptor)
-    Path(probe).unlink()
+        destination = path.expanduser().absolute()
+        _check(path, destination, suffix, overwrite, home)
+        with open(_temporary(destination), "xb") as probe:
+            Path(probe.name).unlink()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: the home of an unknown user
+        reason = getattr(error, "strerror", None) or error
+        raise OutputRefused(f"nothing can be written there ({reason})", field="output", got=path) from error
     return destination
 
 
 def deliver(source: Path, destination: Path, *, overwrite: bool) -> None:
-    """Copy a sealed file, byte for byte, by way of a temporary file beside the destination."""
-    descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=".studio-", suffix=destination.suffix)
-    temporary = Path(name)
+    """Copy a sealed file, byte for byte, by way of a temporary file beside the destination.
+
+    Raises `OutputRefused` or `DiskFull`; then the destination is as it was.
+    """
+    temporary = _temporary(destination)
     try:
-        with os.fdopen(descriptor, "wb") as target, open(source, "rb") as stream:
+        with open(temporary, "xb") as target, open(source, "rb") as stream:
             shutil.copyfileobj(stream, target)
             target.flush()
             os.fsync(target.fileno())
-        os.chmod(temporary, 0o644)
         _publish(temporary, destination, overwrite=overwrite)
     except FileExistsError as error:
-        raise OutputRefused(
-            "this file exists already", field="output", got=destination, fix="add --force to replace it"
-        ) from error
+        raise OutputRefused("this file exists already", field="output", got=destination) from error
     except OSError as error:
-        if error.errno == 28:  # ENOSPC
-            raise DiskFull(
-                "no room left for the output", got=destination, fix="`studio library export` copies it later"
-            ) from error
+        if is_full(error):
+            raise DiskFull("no room left for the output", got=destination) from error
         raise OutputRefused(f"it cannot be written ({error.strerror})", field="output", got=destination) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check(path: Path, destination: Path, suffix: str, overwrite: bool, home: Path) -> None:
+    if destination.is_dir():
+        raise OutputRefused("this is a folder", field="output", got=path, allowed=f"a file name ending in {suffix}")
+    if destination.suffix.lower() != suffix:
+        raise OutputRefused("the name has another ending", field="output", got=path.name, allowed=f"*{suffix}")
+    if not destination.parent.is_dir():
+        raise OutputRefused("there is no such folder", field="output", got=destination.parent, fix="create it first")
+    if destination.parent.resolve().is_relative_to(home.resolve()):
+        raise OutputRefused("this is inside the studio's own folder", field="output", got=path, fix="choose another")
+    if os.path.lexists(destination):
+        if not overwrite:
+            raise OutputRefused("this file exists already", field="output", got=path, fix="add --force to replace it")
+        if not destination.is_file():
+            raise OutputRefused("this is not a plain file", field="output", got=path)
+
+
+def _temporary(destination: Path) -> Path:
+    return destination.with_name(f".studio-{secrets.token_hex(6)}{destination.suffix}")
 
 
 def _publish(temporary: Path, destination: Path, *, overwrite: bool) -> None:

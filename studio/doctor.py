@@ -127,14 +127,15 @@ def _library(settings: Settings) -> DoctorCheck:
     from studio.library.store import Store
 
     with Store(settings) as store:
-        count = len(store.assets(limit=1_000_000))
-        missing = [asset.id for asset in store.assets(limit=1_000_000) if not asset.path.is_file()]
-    waiting = Quarantine(settings.quarantine_folder).jobs()
-    detail = f"{count} assets, {len(waiting)} clips waiting to be sealed, {len(missing)} files missing"
+        assets = store.assets(limit=1_000_000)
+    missing = [asset.id for asset in assets if not asset.path.is_file()]
+    waiting = Quarantine(settings.quarantine_folder).waiting()
+    detail = f"{len(assets)} assets, {len(waiting)} clips waiting to be sealed, {len(missing)} files missing"
     fix = "`studio quarantine retry` seals what waits" if waiting else ""
     if missing:
         fix = f"`studio library remove {missing[0]}` forgets an asset whose file is gone"
-    return DoctorCheck(id="library", ok=not waiting and not missing, detail=detail, fix=fix)
+    ok = False if missing else (None if waiting else True)
+    return DoctorCheck(id="library", ok=ok, detail=detail, fix=fix)
 
 
 def _identity(settings: Settings) -> DoctorCheck:

@@ -64,6 +64,11 @@ class StudioError(Exception):
             parts.append(self.fix)
         return "; ".join(part.rstrip(".") for part in parts) + "."
 
+    def advise(self, fix: str) -> None:
+        """Replace what to do next, where somebody further up knows better."""
+        self.fix = fix
+        self.args = (self.sentence(),)
+
     def as_json(self) -> dict[str, str | None]:
         """Return the parts as a JSON object, for ``--json`` and for the job row."""
         return {

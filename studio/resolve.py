@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from studio.catalog.schema import FloatRange, IntegerRange, ModelSpec, Option
-from studio.errors import RequestError, UnreadableMedia, UnsupportedValue
+from studio.errors import UnreadableMedia, UnsupportedValue
 from studio.media import read_image
 from studio.request import Conditioning, GenerationRequest, OptionValue, ResolvedRequest, Role, Task
 
@@ -94,7 +94,8 @@ def _conditionings(request: GenerationRequest, task: Task) -> tuple[_Checked, ..
     wanted, given = set(ROLES_OF_TASK[task]), {item.role for item in request.conditionings}
     for role in sorted(wanted - given):
         field = ARGUMENT_OF_ROLE.get(role, role.value)
-        raise UnsupportedValue(f"{task.value} needs one", field=field, got="none", fix=f"add --{field} FILE")
+        fix = "add --image FILE" if role is Role.FIRST_FRAME else None
+        raise UnsupportedValue(f"{task.value} needs one", field=field, got="none", fix=fix)
     for role in sorted(given - wanted):
         field = ARGUMENT_OF_ROLE.get(role, role.value)
         raise UnsupportedValue(f"{task.value} does not use it", field=field, got=role.value, fix="leave it out")
@@ -269,31 +270,22 @@ def _options(spec: ModelSpec, request: GenerationRequest) -> dict[str, OptionVal
 
 def _option(name: str, rule: Option, value: OptionValue) -> OptionValue:
     """Accept a value of the right type, or the text of one as it comes from a command line."""
-    refusal = UnsupportedValue("not allowed", field=f"option {name}", got=value, allowed=rule.describe())
-    try:
-        parsed = _parse(rule, value)
-    except (ValueError, RequestError) as error:
-        raise refusal from error
-    if isinstance(parsed, int | float) and not isinstance(parsed, bool):
-        low = rule.min if rule.min is not None else float("-inf")
-        high = rule.max if rule.max is not None else float("inf")
-        if not low <= parsed <= high:
-            raise refusal
+    parsed = _parse(rule, str(value).strip())
+    if parsed is None or not rule.allows(parsed):
+        raise UnsupportedValue("not allowed", field=f"option {name}", got=value, allowed=rule.describe())
     return parsed
 
 
-def _parse(rule: Option, value: OptionValue) -> OptionValue:
-    text = str(value).strip()
-    match rule.type:
-        case "boolean":
-            return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse(text)
-        case "integer":
-            return int(text)
-        case "number":
-            return float(text)
-        case "choice":
-            return text if text in rule.choices else _refuse(text)
-
-
-def _refuse(text: str) -> OptionValue:
-    raise ValueError(text)
+def _parse(rule: Option, text: str) -> OptionValue | None:
+    try:
+        match rule.type:
+            case "boolean":
+                return {"true": True, "false": False}.get(text.lower())
+            case "integer":
+                return int(text)
+            case "number":
+                return float(text)
+            case "choice":
+                return text
+    except ValueError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,8 +13,8 @@ from studio.config import Settings
 from studio.errors import UnreadableMedia
 from studio.library.asset import Asset
 from studio.library.store import Store
-from studio.media import iter_frames, read_image, sniff_mime_type
-from studio.provenance.certificates import load_or_create, watermark_key
+from studio.media import iter_frames, open_regular_file, read_image, sniff_mime_type
+from studio.provenance.certificates import has_watermark_key, own_anchors, watermark_key
 from studio.provenance.inspect import C2paReading, read_c2pa
 from studio.provenance.unbound_boxes import unbound_sha256
 from studio.provenance.watermark import WatermarkDetector, WatermarkReading
@@ -81,24 +82,19 @@ def verify(path: Path, settings: Settings, store: Store) -> Verification:
     Raises `UnreadableMedia` when there is no file to read; a file that makes no sense is reported, not raised.
     """
     _require_file(path)
-    identity = load_or_create(settings.identity_folder)
-    reading = read_c2pa(path, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(path, anchors_pem=own_anchors(settings.identity_folder))
     reading = _check_unbound_boxes(path, reading)
-    mark = _read_mark(path, watermark_key(settings.identity_folder))
+    mark = _read_mark(path, settings.identity_folder)
     asset = _known_asset(reading, mark, store)
     reading = _check_against_library(path, reading, asset)
-    return Verification(path=path, c2pa=reading, watermark=mark, asset=asset, reason=_reason(reading, asset))
+    return Verification(path=path, c2pa=reading, watermark=mark, asset=asset, reason=_reason(path, reading, asset))
 
 
 def _require_file(path: Path) -> None:
-    try:
-        with open(path, "rb"):
-            pass
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UnreadableMedia(f"the file cannot be read ({reason})", field="file", got=path) from error
-    if not path.is_file():
-        raise UnreadableMedia("this is not a file", field="file", got=path, allowed="a video or a picture")
+    """Refuse what is no file at all; an empty one is a file about which there is nothing good to say."""
+    if path.is_file() and path.stat().st_size == 0:
+        return
+    open_regular_file(path, field="file").close()
 
 
 def _check_unbound_boxes(path: Path, reading: C2paReading) -> C2paReading:
@@ -119,18 +115,18 @@ def _invalid(reading: C2paReading, code: str, problem: str) -> C2paReading:
     return replace(reading, state="invalid", codes=(*reading.codes, code), problem=problem)
 
 
-def _read_mark(path: Path, key: bytes) -> WatermarkReading:
-    detector = WatermarkDetector(key)
-    try:
+def _read_mark(path: Path, identity_folder: Path) -> WatermarkReading:
+    if not has_watermark_key(identity_folder):
+        return WatermarkReading(detected=False, payload=None, confidence=0.0)
+    detector = WatermarkDetector(watermark_key(identity_folder))
+    with suppress(UnreadableMedia):  # whole frames before the damage may hold the mark
         mime_type = sniff_mime_type(path)
         if mime_type is not None and mime_type.startswith("image/") and mime_type != "image/gif":
             detector.update(read_image(path))
         elif mime_type is not None:
             for timed in islice(iter_frames(path), MARK_FRAMES):
                 detector.update(timed.image)
-        return detector.finish()
-    except UnreadableMedia:
-        return WatermarkReading(detected=False, payload=None, confidence=0.0)
+    return detector.finish()
 
 
 def _known_asset(reading: C2paReading, mark: WatermarkReading, store: Store) -> Asset | None:
@@ -140,10 +136,12 @@ def _known_asset(reading: C2paReading, mark: WatermarkReading, store: Store) -> 
     return store.asset_with_watermark(f"{mark.payload:016x}") if mark.payload is not None else None
 
 
-def _reason(reading: C2paReading, asset: Asset | None) -> str | None:
+def _reason(path: Path, reading: C2paReading, asset: Asset | None) -> str | None:
     if reading.state == "trusted":
         return reading.problem
     if reading.state == "valid":
+        if asset is not None and _file_sha256(path) != asset.sha256:
+            return f"signed by somebody this studio does not know, although its mark is that of asset {asset.id}"
         return reading.problem or "intact, but the signer is not one this studio knows"
     words = reading.problem or ("it carries no Content Credentials" if reading.state == "absent" else "it was changed")
     if asset is None:

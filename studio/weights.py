@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib.resources
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from studio.catalog.schema import ModelSpec, Weights
 from studio.config import Settings
+from studio.disk import write_durably
 from studio.errors import Canceled, EnvironmentFault, MissingWeights, StoreFault, WeightsMismatch
 from studio.hub import Hub, HubFile, hash_file, is_weights_file
 
@@ -95,10 +95,15 @@ class WeightStore:
         return None if record is None else record.commit
 
     def digest(self, spec: ModelSpec) -> str:
-        """Return one sha256 for all the weights: of the lines ``path NUL sha256 LF``, sorted by path."""
+        """Return one sha256 for all the weights: of the lines ``path NUL sha256 LF``, sorted by path.
+
+        Raises `WeightsMismatch` when a file is not the one that was pinned or first downloaded.
+        """
         folder = self.locate(spec)
+        found = self._hash_all(folder, self._paths(spec, folder))
+        self._require_recorded(spec, folder, found)
         whole = hashlib.sha256()
-        for path, sha256 in sorted(self._hash_all(folder, self._paths(spec, folder)).items()):
+        for path, sha256 in sorted(found.items()):
             whole.update(f"{path}\0{sha256}\n".encode())
         return whole.hexdigest()
 
@@ -206,6 +211,14 @@ class WeightStore:
                 got=self._folder,
                 fix="set STUDIO_HOME to a folder this user can write",
             ) from error
+
+    def _require_recorded(self, spec: ModelSpec, folder: Path, found: Mapping[str, str]) -> None:
+        weights = _weights_of(spec)
+        record = None if weights.source == "embedded" else self._record_for(spec, weights)
+        recorded = {} if record is None else {path: file.sha256 for path, file in record.files.items()}
+        for path, expected in (recorded | weights.sha256).items():
+            if expected is not None and found.get(path) != expected:
+                raise _differs(spec, folder / path, str(found.get(path)), expected)
 
     def _paths(self, spec: ModelSpec, folder: Path) -> list[str]:
         if _weights_of(spec).source == "hub" and (record := self._read_record(spec)) is not None:
@@ -316,10 +329,5 @@ def _fingerprint(path: Path) -> str:
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a file that is either whole or not there, even if the machine stops in between."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(data, file, indent=2, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    content = json.dumps(data, indent=2, sort_keys=True).encode()
+    write_durably(path, lambda file: file.write(content))

@@ -17,11 +17,12 @@ EXACT_CHANGE = 0.25
 # After lossy coding a repeat is not exact any more, but it still changes far less than the clip does otherwise: its
 # most changed block by .3 to 2.6 levels at CRF 20, where 20 shared clips never have less than 2.0 (and 4.5 but for one)
 # twice in a row; and most of it (.84 to 1.0 of the pixels, CRF 16 to 28) not at all, which sensor grain never leaves.
-# Not for clips that hardly move, where nothing tells a coded repeat from rest.
+# Not for clips that hardly move (a median below 8), where nothing tells a coded repeat from rest: four static shared
+# clips of low bit rate fired without that.
 CODED_CHANGE = 3.0
 CODED_SHARE = 1 / 3
 UNCHANGED_SHARE = 0.8
-MOVING_CHANGE = 3.0
+MOVING_CHANGE = 8.0
 _MIN_FRAMES = 5
 _JUDGED_RATE = 30
 
@@ -37,7 +38,7 @@ class FrozenFrames:
     background leaves the mean at almost nothing. Where a model generates a shape "staying still", some block changes
     by 3 levels or more between any two frames (17 frames of `micro-wan`'s decoder, 8 clips), while a stuck decoder or
     a still image repeats exactly. Freezes of 3 / 6 / 14 frames in 20 shared clips: 20 / 20 / 20 found in raw frames,
-    16 / 20 / 20 after x264 at CRF 20, 1 / 12 / 13 at CRF 36; clean 0, 0 and 1 flagged.
+    16 / 17 / 19 after x264 at CRF 20, 1 / 13 / 18 at CRF 28, 0 / 10 / 12 at CRF 36; of the clean ones none.
     Plain frames (black before a fade in, say) are left to the check for blank frames.
     """
 
@@ -97,18 +98,20 @@ def compare(before: Image, after: Image) -> tuple[float, float]:
     """Return how two (H, W, 3) uint8 frames differ: most, and over how much of the picture not at all.
 
     The first figure is the mean absolute difference in levels of the 8x8 block that differs most; the second the share
-    of pixels that are equal, 0 to 1.
+    of pixels that are equal, 0 to 1, counted only where the first is small and 0 elsewhere.
     """
     import cv2
 
     difference = np.asarray(cv2.absdiff(before, after))
-    changed = difference.any(axis=2)
-    if not changed.any():
+    if not difference.any():
         return 0.0, 1.0
-    height, width = changed.shape
+    height, width = difference.shape[:2]
     size = (max(1, width // BLOCK), max(1, height // BLOCK))
     blocks = cv2.resize(difference.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return float(np.asarray(blocks).reshape(-1, 3).mean(axis=1).max()), 1.0 - float(changed.mean())
+    change = float(np.asarray(blocks).reshape(-1, 3).mean(axis=1).max())
+    if change >= CODED_CHANGE:
+        return change, 0.0
+    return change, 1.0 - float(difference.any(axis=2).mean())
 
 
 def _runs(repeats: list[bool]) -> list[tuple[int, int]]:

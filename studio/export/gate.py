@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from studio.config import Settings
 from studio.consistency.report import Report
 from studio.consistency.runner import run_checks
-from studio.errors import DiskFull, SealFailed, StudioError
-from studio.export.encoder import encode_jpeg, encode_mp4
+from studio.disk import is_full
+from studio.errors import DiskFull, RequestError, SealFailed, StudioError
+from studio.export.encoder import EncodedFacts, encode_jpeg, encode_mp4
 from studio.export.signer import sign
 from studio.jobs.quarantine import RawMaterial
 from studio.library.admission import admit
@@ -41,6 +42,8 @@ from studio.provenance.watermark import (
 MP4 = "video/mp4"
 # Tried in turn until the mark is read back from the encoded file; flat or dark clips need the stronger ones.
 STRENGTHS = (1.0, 1.6, 2.5)
+
+NO_MARK = "watermark: this clip is too small, too short or too flat to hold one that can be read back"
 
 Stage = Callable[[str], None]
 
@@ -69,7 +72,8 @@ class Gate:
 
         workdir: a folder on the library's disk; everything half-made stays below it and is removed.
         on_stage: told the name of each step.
-        Raises `SealFailed` or `DiskFull`; then nothing has entered the library and the raw clip is untouched.
+        Raises `SealFailed`, or an `EnvironmentFault` such as `DiskFull`; then nothing has entered the library and the
+        raw clip is untouched.
         """
         room = workdir / "sealing"
         shutil.rmtree(room, ignore_errors=True)
@@ -87,32 +91,33 @@ class Gate:
         report = run_checks(source.frames(), source.frame_rate)
         frames_digest = frames_sha256(source.frames())
         on_stage("marking")
-        encoded, mark = self._mark_and_encode(source, room)
+        facts, mark = self._mark_and_encode(source, room)
         on_stage("signing")
-        provenance = _complete(raw.provenance, source, report, encoded)
-        signed, manifest_store = _sign(encoded, room, provenance, mark, identity, _poster(source))
+        provenance = _complete(raw.provenance, facts, report)
+        if mark is None:
+            provenance = replace(provenance, warnings=(*provenance.warnings, NO_MARK))
+        signed, manifest_store = _sign(facts.path, room, provenance, mark, identity, _poster(source))
         on_stage("verifying")
-        _verify(signed, source, provenance.job_id, identity)
-        return self._admit(signed, raw, source, report, frames_digest, mark, manifest_store)
+        _verify(signed, facts, provenance.job_id, identity)
+        return self._admit(signed, raw, facts, report, frames_digest, mark, manifest_store)
 
-    def _mark_and_encode(self, source: Source, room: Path) -> tuple[Path, WatermarkRecord | None]:
+    def _mark_and_encode(self, source: Source, room: Path) -> tuple[EncodedFacts, WatermarkRecord | None]:
         """Encode with the weakest mark that survives the encoder; without one if none does."""
         key, payload = watermark_key(self._identity_folder), random_payload()
         encoded = room / "encoded.mp4"
         for strength in STRENGTHS:
             embedder = WatermarkEmbedder(key, payload, source.height, source.width, strength)
-            _encode(source, (embedder.apply(frame) for frame in source.frames()), encoded)
+            facts = _encode(source, (embedder.apply(frame) for frame in source.frames()), encoded)
             reading = _read_mark(encoded, key)
             if reading.detected and reading.payload == payload:
-                return encoded, WatermarkRecord(ALGORITHM, payload, reading.confidence)
-        _encode(source, source.frames(), encoded)
-        return encoded, None
+                return facts, WatermarkRecord(ALGORITHM, payload, reading.confidence)
+        return _encode(source, source.frames(), encoded), None
 
     def _admit(
         self,
         signed: Path,
         raw: RawMaterial,
-        source: Source,
+        encoded: EncodedFacts,
         report: Report,
         frames_digest: str,
         mark: WatermarkRecord | None,
@@ -132,10 +137,10 @@ class Gate:
             sha256=digest,
             frames_sha256=frames_digest,
             size_bytes=signed.stat().st_size,
-            width=source.width,
-            height=source.height,
-            num_frames=source.num_frames,
-            frame_rate=str(source.frame_rate),
+            width=encoded.width,
+            height=encoded.height,
+            num_frames=encoded.num_frames,
+            frame_rate=str(encoded.frame_rate),
             model=facts.model_id,
             task=facts.task,
             prompt=facts.prompt,
@@ -168,8 +173,8 @@ def _open(raw: RawMaterial) -> Source:
     return Source(lambda: iter(clip.frames), width, height, num_frames, clip.frame_rate, clip.audio)
 
 
-def _encode(source: Source, frames: Iterator[NDArray[np.uint8]], destination: Path) -> None:
-    encode_mp4(
+def _encode(source: Source, frames: Iterator[NDArray[np.uint8]], destination: Path) -> EncodedFacts:
+    return encode_mp4(
         frames,
         destination,
         width=source.width,
@@ -191,17 +196,17 @@ def _poster(source: Source) -> bytes:
     return encode_jpeg(next(frame for index, frame in enumerate(source.frames()) if index == middle), 85)
 
 
-def _complete(provenance: Provenance, source: Source, report: Report, encoded: Path) -> Provenance:
-    """Add what is known only now. The clip's own figures win over those asked for."""
+def _complete(provenance: Provenance, encoded: EncodedFacts, report: Report) -> Provenance:
+    """Add what is known only now. The file's own figures win over those asked for."""
     checks = tuple((check.id, check.passed, check.score) for check in report.checks)
     return replace(
         provenance,
         checks=checks,
-        width=source.width,
-        height=source.height,
-        num_frames=source.num_frames,
-        frame_rate=source.frame_rate,
-        unbound_sha256=unbound_sha256(encoded),
+        width=encoded.width,
+        height=encoded.height,
+        num_frames=encoded.num_frames,
+        frame_rate=encoded.frame_rate,
+        unbound_sha256=unbound_sha256(encoded.path),
     )
 
 
@@ -227,7 +232,7 @@ def _sign(
     return signed, store
 
 
-def _verify(signed: Path, source: Source, job_id: str, identity: SigningIdentity) -> None:
+def _verify(signed: Path, encoded: EncodedFacts, job_id: str, identity: SigningIdentity) -> None:
     """Read the finished file as a stranger would and compare it with what should be in it."""
     reading = read_c2pa(signed, mime_type=MP4, anchors_pem=identity.anchors_pem)
     if reading.state != "trusted":
@@ -235,21 +240,21 @@ def _verify(signed: Path, source: Source, job_id: str, identity: SigningIdentity
     if (reading.generation or {}).get("job_id") != job_id:
         raise SealFailed("the signed file tells of another job")
     num_frames = sum(1 for _ in iter_frames(signed))
-    if num_frames != source.num_frames:
-        raise SealFailed(f"the signed file has {num_frames} frames instead of {source.num_frames}")
+    if num_frames != encoded.num_frames:
+        raise SealFailed(f"the signed file has {num_frames} frames instead of {encoded.num_frames}")
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
     try:
         yield
+    except RequestError as error:  # a provider's clip that cannot be read: not the asker's fault any more
+        raise SealFailed(f"the raw clip cannot be sealed ({error.message})", got=error.got) from error
     except StudioError:
         raise
     except OSError as error:
-        if error.errno == 28:  # ENOSPC
-            raise DiskFull(
-                "no room left for the sealed file", fix="free some space and run `studio quarantine retry`"
-            ) from error
+        if is_full(error):
+            raise DiskFull("no room left for the sealed file", fix="free some space") from error
         raise SealFailed(f"the clip could not be sealed ({error})") from error
     except Exception as error:
         raise SealFailed(f"the clip could not be sealed ({type(error).__name__}: {error})") from error

@@ -13,7 +13,7 @@ from studio import __version__
 from studio.config import Settings
 from studio.export.gate import Gate
 from studio.jobs.quarantine import RawMaterial
-from studio.library.store import Store
+from studio.library.store import Store, new_id
 from studio.media import FrameClip
 from studio.provenance.certificates import load_or_create
 from studio.provenance.inspect import State, read_c2pa
@@ -27,7 +27,8 @@ def seal_a_test_clip(settings: Settings) -> State:
     with tempfile.TemporaryDirectory(dir=settings.home, prefix="selftest-") as folder:
         scratch = settings.model_copy(update={"home": Path(folder)})
         with Store(scratch) as store:
-            job_id = store.add_job(_request().as_json())
+            job_id = new_id()
+            store.add_job(job_id, _request().as_json())
             asset = Gate(scratch, store).seal(_material(job_id), Path(folder))
             anchors = load_or_create(scratch.identity_folder).anchors_pem
             return read_c2pa(asset.path, anchors_pem=anchors).state

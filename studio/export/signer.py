@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -12,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from studio.errors import DiskFull, SealFailed, StudioError
+from studio.disk import is_full
+from studio.errors import DiskFull, SealFailed, StudioError, UnreadableMedia
+from studio.media import sniff_mime_type
 from studio.provenance.certificates import SigningIdentity
 from studio.provenance.manifest import CREATED_LABELS, Ingredient, ingredient_label
-from studio.provenance.sniff import sniff_mime_type
 from studio.provenance.trust import offline_settings
 
 _THUMBNAIL = "thumbnail.jpg"
@@ -89,7 +89,7 @@ def _add_ingredient(builder: Any, index: int, ingredient: Ingredient) -> None:
     """
     try:
         found = sniff_mime_type(ingredient.path) or ingredient.mime_type
-    except OSError as error:
+    except UnreadableMedia as error:
         raise SealFailed(
             f"the ingredient {ingredient.title} cannot be read", got=_reason(error), fix="put that file back"
         ) from error
@@ -123,7 +123,7 @@ def _explain(error: Exception, source: Path, destination: Path) -> StudioError:
 
 
 def _is_disk_full(error: Exception, source: Path, destination: Path) -> bool:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_full(error):
         return True
     if "No space left" in str(error) or "os error 28" in str(error):
         return True

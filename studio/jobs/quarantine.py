@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +14,18 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from studio.errors import DiskFull, StoreFault
+from studio.disk import is_full, write_durably
+from studio.errors import DiskFull, RequestError, StoreFault
 from studio.generator import RawClip
 from studio.media import Audio, EncodedClip, FrameClip
 from studio.provenance.manifest import Provenance
 from studio.request import ResolvedRequest
 
 RECORD = "raw.json"
+
+
+class InWork(RequestError):
+    """Another process works on this job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +50,18 @@ class Quarantine:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def lock(self, job_id: str) -> FileLock:
-        """Return the lock that whoever works on the job holds; the system frees it when the process dies."""
-        return FileLock(self.folder(job_id) / "running.lock", blocking=False)
+    @contextmanager
+    def lock(self, job_id: str) -> Iterator[None]:
+        """Hold the job against all other processes; the system frees it when this one dies. Raises `InWork`."""
+        lock = FileLock(self.folder(job_id) / "running.lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InWork("another process is working on this job", field="job", got=job_id, fix="wait for it") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def is_in_work(self, job_id: str) -> bool:
         """Say whether a living process works on the job."""
@@ -55,34 +70,36 @@ class Quarantine:
         try:
             with self.lock(job_id):
                 return False
-        except Timeout:
+        except InWork:
             return True
 
     def put(self, job_id: str, material: RawMaterial) -> None:
-        """Write a raw clip so that it survives a power cut. Raises `DiskFull`."""
+        """Write a raw clip so that it survives a power cut. Raises `DiskFull` or `StoreFault`."""
         folder = self.folder(job_id)
         try:
-            record = _write_clip(folder, material.clip)
-            record |= {
+            record = _write_clip(folder, material.clip) | {
                 "provenance": material.provenance.as_json(),
                 "request": material.request.as_json(),
                 "seconds": material.seconds,
             }
-            _write_atomically(folder / RECORD, json.dumps(record).encode())
+            content = json.dumps(record).encode()
+            write_durably(folder / RECORD, lambda stream: stream.write(content))
         except OSError as error:
-            raise DiskFull(
+            fault = DiskFull if is_full(error) else StoreFault
+            raise fault(
                 f"the raw clip cannot be kept ({error.strerror or error})",
                 got=folder,
-                fix="free some space and generate again with the same seed",
+                fix="mend it and generate again with the same seed",
             ) from error
 
     def holds(self, job_id: str) -> bool:
         """Say whether a whole raw clip of this job is kept."""
         return (self._root / job_id / RECORD).is_file()
 
-    def jobs(self) -> list[str]:
-        """Return the ids of the jobs whose raw clip waits."""
-        return sorted(path.parent.name for path in self._root.glob(f"*/{RECORD}"))
+    def waiting(self) -> list[str]:
+        """Return the ids of the jobs whose raw clip is kept and that nobody works on."""
+        held = sorted(path.parent.name for path in self._root.glob(f"*/{RECORD}"))
+        return [job_id for job_id in held if not self.is_in_work(job_id)]
 
     def get(self, job_id: str) -> RawMaterial:
         """Return a kept raw clip; its frames are mapped, not read. Raises `StoreFault`."""
@@ -109,7 +126,8 @@ def _write_clip(folder: Path, clip: RawClip) -> dict[str, Any]:
     if isinstance(clip, EncodedClip):
         kept = folder / f"raw{clip.path.suffix}"
         if clip.path != kept:
-            shutil.copyfile(clip.path, kept)
+            with open(clip.path, "rb") as source:
+                write_durably(kept, lambda stream: shutil.copyfileobj(source, stream))
         return {"encoded": kept.name, "mime_type": clip.mime_type}
     _write_array(folder / "frames.npy", clip.frames)
     record: dict[str, Any] = {"frame_rate": str(clip.frame_rate), "sample_rate": None}
@@ -130,24 +148,4 @@ def _read_clip(folder: Path, record: dict[str, Any]) -> RawClip:
 
 
 def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
-    part = path.with_suffix(".part")
-    try:
-        with open(part, "wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    part = path.with_suffix(".part")
-    try:
-        with open(part, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_durably(path, lambda stream: np.save(stream, array, allow_pickle=False))

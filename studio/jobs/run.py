@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import mimetypes
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from studio.errors import Canceled, DiskFull, EnvironmentFault, RequestError, SealFailed, StudioError
+from studio.disk import require_room, write_durably
+from studio.errors import Canceled, DiskFull, EnvironmentFault, RequestError, StoreFault, StudioError, UnreadableMedia
 from studio.export.gate import Gate
 from studio.generator import Generator
-from studio.jobs.quarantine import Quarantine, RawMaterial
+from studio.jobs.quarantine import InWork, Quarantine, RawMaterial
 from studio.jobs.states import FailureReason, JobState
 from studio.library.asset import Asset
-from studio.library.store import Store
-from studio.media import Preview
+from studio.library.store import Store, new_id
+from studio.media import Preview, sniff_mime_type
 from studio.provenance.manifest import Provenance
 from studio.request import Conditioning, ResolvedRequest
 from studio.resolve import file_sha256
@@ -77,6 +79,9 @@ class JobRun:
         self._store.save_operation(self._job_id, dict(operation))
 
 
+_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
+
 class JobRunner:
     """Runs jobs and keeps their rows true, whatever happens."""
 
@@ -87,7 +92,6 @@ class JobRunner:
 
     def run(
         self,
-        job_id: str,
         resolved: ResolvedRequest,
         generator: Generator,
         describe: Callable[[str, ResolvedRequest], Provenance],
@@ -95,53 +99,85 @@ class JobRunner:
         is_canceled: Callable[[], bool],
     ) -> tuple[Asset, float]:
         """Generate and seal. describe: makes the clip's provenance. Returns the asset and the seconds of generation."""
-        with self._quarantine.lock(job_id), self._outcome(job_id):
-            self._store.start_job(job_id)
-            run = JobRun(job_id, self._quarantine.folder(job_id), self._store, observe, is_canceled)
-            inputs = _keep_inputs(resolved, run.workdir)
-            observe(Progress(stage="loading"))
-            started = time.monotonic()
-            with generator.session():
-                run.raise_if_canceled()
-                clip = generator.generate(inputs, run)
-            seconds = time.monotonic() - started
-            provenance = replace(describe(job_id, inputs), created_at=datetime.now(UTC))
-            self._quarantine.put(
-                job_id, RawMaterial(clip=clip, provenance=provenance, request=resolved, seconds=seconds)
-            )
-            asset = self._seal(job_id, observe)
-        self._quarantine.discard(job_id)
+        job_id = new_id()
+        # The lock comes before the row: nobody may ever see a job in work that nobody holds.
+        with self._quarantine.lock(job_id):
+            self._store.add_job(job_id, resolved.as_json())
+            with self._outcome(job_id):
+                self._store.start_job(job_id)
+                seconds = self._generate(job_id, resolved, generator, describe, observe, is_canceled)
+                asset = self._seal(job_id, observe)
+            self._quarantine.discard(job_id)
         return asset, seconds
 
     def retry_seal(self, job_id: str, observe: Observer) -> Asset:
-        """Seal a clip that waits in quarantine."""
-        with self._quarantine.lock(job_id), self._outcome(job_id):
-            self._store.start_job(job_id)
-            asset = self._store.asset_of_job(job_id) or self._seal(job_id, observe)
-        self._quarantine.discard(job_id)
+        """Seal a clip that waits in quarantine. Raises `InWork` while another process seals it."""
+        with self._quarantine.lock(job_id):
+            with self._outcome(job_id):
+                self._store.start_job(job_id)
+                asset = self._whole_asset(job_id) or self._seal(job_id, observe)
+            self._quarantine.discard(job_id)
         return asset
 
+    def discard(self, job_id: str) -> None:
+        """Give up a clip that waits in quarantine. Raises `InWork` while another process seals it."""
+        with self._quarantine.lock(job_id):
+            self._store.end_job(job_id, JobState.CANCELED)
+            self._quarantine.discard(job_id)
+
     def recover(self) -> list[str]:
-        """Mark jobs whose process died as failed, and clear their leftovers. Returns their ids."""
-        dead = [
-            row.id
-            for row in self._store.jobs(JobState.RUNNING, JobState.QUEUED)
-            if not self._quarantine.is_in_work(row.id)
-        ]
-        for job_id in dead:
-            if self._store.asset_of_job(job_id) is not None:
-                self._store.end_job(job_id, JobState.SUCCEEDED)
-                self._quarantine.discard(job_id)
-            elif self._quarantine.holds(job_id):
-                self._store.end_job(job_id, JobState.FAILED, reason=FailureReason.UNSEALED)
-            else:
-                self._store.end_job(job_id, JobState.FAILED, reason=FailureReason.INTERRUPTED)
-                self._quarantine.discard(job_id)
-        return dead
+        """Write down how jobs ended whose process died, and clear their leftovers. Returns their ids."""
+        return [row.id for row in self._store.jobs(*_UNFINISHED) if self._recover(row.id)]
+
+    def _recover(self, job_id: str) -> bool:
+        try:
+            with self._quarantine.lock(job_id):
+                row = self._store.job(job_id)
+                if row is None or row.state not in _UNFINISHED:
+                    return False  # it came to its end while we were looking
+                self._end(job_id, JobState.FAILED, FailureReason.INTERRUPTED, None)
+                return True
+        except InWork:
+            return False
+
+    def _generate(
+        self,
+        job_id: str,
+        resolved: ResolvedRequest,
+        generator: Generator,
+        describe: Callable[[str, ResolvedRequest], Provenance],
+        observe: Observer,
+        is_canceled: Callable[[], bool],
+    ) -> float:
+        """Make the raw clip and put it into quarantine. Whatever can go wrong goes wrong before the hours are spent."""
+        folder = self._quarantine.folder(job_id)
+        raw_bytes = resolved.width * resolved.height * resolved.num_frames * 3
+        require_room(folder, 2 * raw_bytes, what="the clip")
+        run = JobRun(job_id, folder, self._store, observe, is_canceled)
+        inputs = _keep_inputs(resolved, folder)
+        provenance = describe(job_id, inputs)
+        observe(Progress(stage="loading"))
+        started = time.monotonic()
+        with generator.session():
+            run.raise_if_canceled()
+            clip = generator.generate(inputs, run)
+        seconds = time.monotonic() - started
+        provenance = replace(provenance, created_at=datetime.now(UTC))
+        material = RawMaterial(clip=clip, provenance=provenance, request=resolved, seconds=seconds)
+        self._quarantine.put(job_id, material)
+        return seconds
 
     def _seal(self, job_id: str, observe: Observer) -> Asset:
         material = self._quarantine.get(job_id)
         return self._gate.seal(material, self._quarantine.folder(job_id), lambda stage: observe(Progress(stage=stage)))
+
+    def _whole_asset(self, job_id: str) -> Asset | None:
+        """Return what the job made if row and file are both there; a row without its file is forgotten."""
+        asset = self._store.asset_of_job(job_id)
+        if asset is None or asset.path.is_file():
+            return asset
+        self._store.forget_asset(asset.id)
+        return None
 
     @contextmanager
     def _outcome(self, job_id: str) -> Iterator[None]:
@@ -149,28 +185,34 @@ class JobRunner:
         try:
             yield
         except (Canceled, KeyboardInterrupt) as error:
-            self._end_badly(job_id, JobState.CANCELED, None, None)
-            raise Canceled from error
+            self._end(job_id, JobState.CANCELED, None, None)
+            raise self._advise(job_id, Canceled()) from error
         except StudioError as error:
-            self._end_badly(job_id, JobState.FAILED, _reason(error), error.as_json())
-            if self._quarantine.holds(job_id) and isinstance(error, SealFailed | DiskFull):
-                error.fix = f"the clip is kept: `studio quarantine retry {job_id}` seals it without generating again"
-                error.args = (error.sentence(),)
-            raise
+            self._end(job_id, JobState.FAILED, _reason(error), error.as_json())
+            raise self._advise(job_id, error) from error.__cause__
         except BaseException as error:
             text = {"type": type(error).__name__, "message": str(error)}
-            self._end_badly(job_id, JobState.FAILED, FailureReason.GENERATION, text)
+            self._end(job_id, JobState.FAILED, FailureReason.GENERATION, text)
             raise
         else:
             self._store.end_job(job_id, JobState.SUCCEEDED)
 
-    def _end_badly(
-        self, job_id: str, state: JobState, reason: FailureReason | None, error: dict[str, Any] | None
-    ) -> None:
-        is_kept = self._quarantine.holds(job_id)
-        self._store.end_job(job_id, state, reason=FailureReason.UNSEALED if is_kept else reason, error=error)
-        if not is_kept:
-            self._quarantine.discard(job_id)
+    def _end(self, job_id: str, state: JobState, reason: FailureReason | None, error: dict[str, Any] | None) -> None:
+        """Write how a job ended that did not end well. A store that fails too must not hide the cause."""
+        with suppress(DiskFull, StoreFault):
+            if self._whole_asset(job_id) is not None:
+                self._store.end_job(job_id, JobState.SUCCEEDED)
+                self._quarantine.discard(job_id)
+            elif self._quarantine.holds(job_id):
+                self._store.end_job(job_id, JobState.FAILED, reason=FailureReason.UNSEALED, error=error)
+            else:
+                self._store.end_job(job_id, state, reason=reason, error=error)
+                self._quarantine.discard(job_id)
+
+    def _advise(self, job_id: str, error: StudioError) -> StudioError:
+        if self._quarantine.holds(job_id):
+            error.advise(f"the clip is kept: `studio quarantine retry {job_id}` seals it without generating again")
+        return error
 
 
 def _reason(error: StudioError) -> FailureReason:
@@ -182,14 +224,16 @@ def _reason(error: StudioError) -> FailureReason:
 def _keep_inputs(resolved: ResolvedRequest, folder: Path) -> ResolvedRequest:
     """Copy the conditioning files, so that sealing can be retried after the user moved them.
 
-    The copies carry the role as their name: a user's file name stays out of the signed file.
+    The copies are named by role and number: a user's file name stays out of the signed file.
     """
     kept = []
-    for item in resolved.conditionings:
-        copy = folder / f"{item.role.value}{item.path.suffix.lower()}"
-        shutil.copyfile(item.path, copy)
+    for number, item in enumerate(resolved.conditionings, 1):
+        suffix = mimetypes.guess_extension(sniff_mime_type(item.path) or "") or ""
+        copy = folder / f"{item.role.value}-{number}{suffix}"
+        with open(item.path, "rb") as source:
+            write_durably(copy, lambda stream, source=source: shutil.copyfileobj(source, stream))  # type: ignore[misc]
         copied = Conditioning(role=item.role, path=copy, sha256=item.sha256)
         if file_sha256(copied) != item.sha256:
-            raise RequestError("the file changed while the job started", field=item.role.value, got=item.path)
+            raise UnreadableMedia("the file changed while the job started", field=item.role.value, got=item.path)
         kept.append(copied)
     return replace(resolved, conditionings=tuple(kept))

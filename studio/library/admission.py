@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from studio.disk import sync_folder
 from studio.library.asset import Asset, asset_of_row
 from studio.library.store import Store
 from studio.library.tables import AssetRow
@@ -16,7 +17,7 @@ def admit(store: Store, sealed: Path, *, relative_path: str, **columns: Any) -> 
 
     The row is flushed before the move and committed after it: a crash in between leaves a file without a row,
     and sealing the same job again replaces that file, because both are named after the job.
-    Raises `StoreFault` or `OSError`; then the file is where it was.
+    Raises `StoreFault` or OSError; then the file is where it was.
     """
     destination = store.folder / relative_path
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -28,20 +29,11 @@ def admit(store: Store, sealed: Path, *, relative_path: str, **columns: Any) -> 
             session.flush()
             os.replace(sealed, destination)
             moved = True
-            _sync_folder(destination.parent)
+            sync_folder(destination.parent)
             asset = asset_of_row(row, store.folder)
     except BaseException:
-        if moved:
+        # An interrupt may come just after the commit; then the asset is in and stays in.
+        if moved and not store.has_asset(columns["id"]):
             os.replace(destination, sealed)
         raise
     return asset
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

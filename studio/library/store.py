@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
 from studio.errors import DiskFull, RequestError, StoreFault
@@ -23,6 +23,8 @@ from studio.library.tables import AssetRow, JobRow
 
 HEAD_REVISION = "0001"
 BUSY_TIMEOUT_SECONDS = 30
+# Manifest stores are tens of kilobytes each and wanted by nobody who lists assets.
+_WITHOUT_MANIFEST = sa.select(AssetRow).options(defer(AssetRow.manifest_store))
 
 
 class UnknownAsset(RequestError):
@@ -45,8 +47,10 @@ class Store:
         settings.create_home()
         self.folder = settings.library_folder
         self._path = settings.database_path
-        self._engine = sa.create_engine(f"sqlite:///{self._path}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        url = sa.URL.create("sqlite", database=str(self._path))
+        self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
         sa.event.listen(self._engine, "connect", _configure_connection)
+        sa.event.listen(self._engine, "begin", _begin)
         with _store_faults(self._path):
             self._migrate()
 
@@ -68,9 +72,8 @@ class Store:
 
     # -- jobs ---------------------------------------------------------------------------------------------------
 
-    def add_job(self, request: dict[str, Any]) -> str:
-        """Write a queued job and return its id."""
-        job_id = new_id()
+    def add_job(self, job_id: str, request: dict[str, Any]) -> None:
+        """Write a queued job."""
         with self.transaction() as session:
             session.add(
                 JobRow(
@@ -81,7 +84,6 @@ class Store:
                     created_at=datetime.now(UTC),
                 )
             )
-        return job_id
 
     def start_job(self, job_id: str) -> None:
         """Mark a job as running in this process."""
@@ -129,7 +131,7 @@ class Store:
 
     def assets(self, *, text: str = "", model: str | None = None, limit: int = 100) -> list[Asset]:
         """Return assets, newest first. text: words that must all occur in prompt, model or id."""
-        query = sa.select(AssetRow).order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
+        query = _WITHOUT_MANIFEST.order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
         if model:
             query = query.where(AssetRow.model == model)
         for word in text.split():
@@ -140,7 +142,7 @@ class Store:
 
     def asset(self, asset_id: str) -> Asset:
         """Return the asset with this id or unambiguous beginning of one, or raise `UnknownAsset`."""
-        query = sa.select(AssetRow).where(AssetRow.id.startswith(asset_id, autoescape=True)).limit(2)
+        query = _WITHOUT_MANIFEST.where(AssetRow.id.startswith(asset_id, autoescape=True)).limit(2)
         with self.transaction() as session:
             rows = [asset_of_row(row, self.folder) for row in session.scalars(query)] if asset_id else []
         if len(rows) != 1:
@@ -160,10 +162,19 @@ class Store:
         """Return what a job made, or None."""
         return self._first_asset(AssetRow.job_id == job_id)
 
+    def has_asset(self, asset_id: str) -> bool:
+        """Say whether an asset with exactly this id is in the library."""
+        return self._first_asset(AssetRow.id == asset_id) is not None
+
     def forget_asset(self, asset_id: str) -> None:
         """Delete the row of an asset whose file is already gone."""
         with self.transaction() as session:
             session.execute(sa.delete(AssetRow).where(AssetRow.id == asset_id))
+
+    def forget_job(self, job_id: str) -> None:
+        """Delete a job's row and with it the prompt and the paths in its request."""
+        with self.transaction() as session:
+            session.execute(sa.delete(JobRow).where(JobRow.id == job_id))
 
     def timings(self, model: str, limit: int = 20) -> list[tuple[dict[str, Any], float]]:
         """Return (request, seconds) of this model's latest runs on this machine, newest first."""
@@ -177,7 +188,7 @@ class Store:
             return [(row[0], row[1]) for row in session.execute(query)]
 
     def _first_asset(self, condition: sa.ColumnElement[bool]) -> Asset | None:
-        query = sa.select(AssetRow).where(condition).order_by(AssetRow.created_at.desc()).limit(1)
+        query = _WITHOUT_MANIFEST.where(condition).order_by(AssetRow.created_at.desc()).limit(1)
         with self.transaction() as session:
             row = session.scalars(query).first()
             return None if row is None else asset_of_row(row, self.folder)
@@ -219,10 +230,16 @@ class Store:
 
 
 def _configure_connection(connection: Any, _record: object) -> None:
+    # Python's driver would commit before a change of the schema; transactions are begun by `_begin` alone.
+    connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 @contextmanager

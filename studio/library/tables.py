@@ -28,7 +28,7 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One request on its way. process: ``host:pid:start`` of whoever runs it."""
+    """One request on its way. process: id of the process that runs or ran it."""
 
     __tablename__ = "jobs"
 

@@ -1,7 +1,7 @@
 """Clips, pictures and sound in memory and on disk: the types, and the only place that decodes."""
 
 from studio.media.digest import FramesDigest, frames_sha256
-from studio.media.files import sniff_mime_type
+from studio.media.files import open_regular_file, sniff_mime_type
 from studio.media.images import MAX_IMAGE_PIXELS, fit_image, read_image
 from studio.media.sound import read_audio
 from studio.media.types import Audio, EncodedClip, FrameClip, Frames, Image, Preview, TimedFrame, VideoFacts
@@ -21,6 +21,7 @@ __all__ = [
     "fit_image",
     "frames_sha256",
     "iter_frames",
+    "open_regular_file",
     "probe_video",
     "read_audio",
     "read_clip",

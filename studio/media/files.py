@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from studio.errors import UnreadableMedia
+from studio.media.boxes import top_level_boxes
 
 HEAD_BYTES = 1024
 _QUICKTIME_BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
@@ -72,7 +72,7 @@ def _sniff_weak_signs(head: bytes) -> str | None:
 
 def has_index_first(file: BinaryIO) -> bool:
     """Say whether an MP4 or MOV file has its ``moov`` box before its ``mdat`` box."""
-    for kind, _start, _size in _boxes(file):
+    for kind, _start, _size in top_level_boxes(file):
         if kind in (b"moov", b"mdat"):
             return kind == b"moov"
     return False
@@ -85,7 +85,7 @@ def is_cut_short(file: BinaryIO, mime_type: str) -> bool:
     """
     actual = file.seek(0, os.SEEK_END)
     if mime_type in ("video/mp4", "video/quicktime"):
-        return any(start + size > actual for _kind, start, size in _boxes(file))
+        return any(start + size > actual for _kind, start, size in top_level_boxes(file))
     file.seek(0)
     head = file.read(HEAD_BYTES)
     if head[:4] == b"RIFF":
@@ -94,24 +94,6 @@ def is_cut_short(file: BinaryIO, mime_type: str) -> bool:
     if head[:4] == _EBML:
         return _matroska_end(head) > actual
     return False
-
-
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (kind, start, size in bytes) of the top-level boxes (ISO/IEC 14496-12, 4.2)."""
-    end = file.seek(0, os.SEEK_END)
-    start = 0
-    while start + 8 <= end:
-        file.seek(start)
-        header = file.read(16)
-        size = int.from_bytes(header[:4], "big")
-        if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        elif size == 0:
-            size = end - start
-        if size < 8:
-            return
-        yield header[4:8], start, size
-        start += size
 
 
 def _matroska_end(head: bytes) -> int:
@@ -153,5 +135,13 @@ _MAGIC = (
     (b"FLV\x01", "video/x-flv"),
 )
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
-_BRANDS = {b"qt  ": "video/quicktime", b"M4A ": "audio/mp4", b"avif": "image/avif", b"avis": "image/avif",
-           b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic"}  # fmt: skip
+_BRANDS = {
+    b"qt  ": "video/quicktime",
+    b"M4A ": "audio/mp4",
+    b"M4B ": "audio/mp4",
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heic",
+}

@@ -73,9 +73,10 @@ def _open(data: bytes, path: Path, max_pixels: int, field: str) -> PIL.Image.Ima
     """Read the header and refuse what must not be decoded."""
     import PIL.Image
 
-    warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)  # our own, lower cap follows
     try:
-        picture = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own, lower cap follows
+            picture = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
     except PIL.Image.DecompressionBombError as error:
         raise _too_many_pixels(path, "far", max_pixels, field) from error
     except Exception as error:  # a decoder fed with damaged data raises nearly anything

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.errors import UnreadableMedia
+from studio.media.containers import open_container
 from studio.media.types import Audio
-from studio.media.videos import open_container
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from studio.errors import UnreadableMedia
-from studio.media.files import HEAD_BYTES, has_index_first, is_cut_short, open_regular_file, sniff_head
+from studio.media.containers import CONTAINERS, VIDEO_FORMATS, open_container, undecodable
+from studio.media.files import has_index_first, is_cut_short, open_regular_file
+from studio.media.sound import read_audio
 from studio.media.types import FrameClip, Image, TimedFrame, VideoFacts
 
 if TYPE_CHECKING:
@@ -23,24 +24,6 @@ MAX_FRAME_PIXELS = 8192 * 8192
 MAX_CLIP_FRAMES = 2_000
 MAX_CLIP_BYTES = 2 * 2**30
 
-# Media type -> (our name, ffmpeg's demuxer). The demuxer is forced, because ffmpeg left to guess also opens playlists,
-# which name other files and addresses.
-CONTAINERS = {
-    "video/mp4": ("mp4", "mov"),
-    "video/quicktime": ("mov", "mov"),
-    "video/webm": ("webm", "matroska"),
-    "video/x-matroska": ("mkv", "matroska"),
-    "video/x-msvideo": ("avi", "avi"),
-    "video/x-flv": ("flv", "flv"),
-    "video/mp2t": ("ts", "mpegts"),
-    "application/ogg": ("ogg", "ogg"),
-    "image/gif": ("gif", "gif"),
-    "audio/mp4": ("m4a", "mov"),
-    "audio/wav": ("wav", "wav"),
-    "audio/mpeg": ("mp3", "mp3"),
-    "audio/flac": ("flac", "flac"),
-}
-_ALLOWED = "MP4, MOV, WebM, MKV, AVI or GIF"
 _HD_HEIGHT, _HD_WIDTH = 576, 1280
 
 
@@ -54,7 +37,7 @@ def probe_video(path: Path | str, *, field: str = "video") -> VideoFacts:
         stream = _video_stream(container, path, field)
         frame = next(_decode(container, stream, path, field), None)
         if frame is None:
-            raise _undecodable(path, 0, field)
+            raise undecodable(path, 0, field)
         with open_regular_file(path, field=field) as file:
             faststart = CONTAINERS[mime_type][1] == "mov" and has_index_first(file)
         turned = _orientation(frame)
@@ -104,7 +87,7 @@ def iter_frames(path: Path | str, *, max_frames: int | None = None, field: str =
                 return
     with open_regular_file(path, field=field) as file:
         if count == 0 or is_cut_short(file, mime_type):
-            raise _undecodable(path, count, field)
+            raise undecodable(path, count, field)
 
 
 def read_clip(
@@ -114,8 +97,6 @@ def read_clip(
 
     Raises `UnreadableMedia` when it is damaged anywhere or larger than the bounds: nothing is cut off silently.
     """
-    from studio.media.sound import read_audio
-
     facts = probe_video(path, field=field)
     limit = min(max_frames, max_bytes // (facts.width * facts.height * 3))
     images: list[Image] = []
@@ -128,29 +109,9 @@ def read_clip(
     return FrameClip(frames=np.stack(images), frame_rate=facts.frame_rate, audio=read_audio(path, field=field))
 
 
-@contextmanager
-def open_container(path: Path, *, field: str) -> Iterator[tuple[InputContainer, str]]:
-    """Open a media file with the demuxer its content calls for; give the container and its media type."""
-    import av
-
-    with open_regular_file(path, field=field) as file:
-        mime_type = sniff_head(file.read(HEAD_BYTES))
-        if mime_type not in CONTAINERS:
-            what = f"this is {mime_type}, not a video" if mime_type else "this is not a video"
-            raise UnreadableMedia(what, field=field, got=path, allowed=_ALLOWED, fix="choose a video file")
-        file.seek(0)
-        try:
-            # From the open file, not by name: ffmpeg reads names such as "concat:a|b" as instructions.
-            container = av.open(file, mode="r", format=CONTAINERS[mime_type][1], metadata_errors="replace")
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise _undecodable(path, 0, field) from error
-        with container:
-            yield container, mime_type
-
-
 def _video_stream(container: InputContainer, path: Path, field: str) -> VideoStream:
     if not container.streams.video:
-        raise UnreadableMedia("the file holds no picture", field=field, got=path, allowed=_ALLOWED,
+        raise UnreadableMedia("the file holds no picture", field=field, got=path, allowed=VIDEO_FORMATS,
                               fix="choose a video file")  # fmt: skip
     stream = container.streams.video[0]
     width, height = stream.codec_context.width, stream.codec_context.height
@@ -171,7 +132,7 @@ def _decode(container: InputContainer, stream: VideoStream, path: Path, field: s
             yield frame
             count += 1
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        raise _undecodable(path, count, field) from error
+        raise undecodable(path, count, field) from error
 
 
 def _to_rgb(frame: VideoFrame) -> Image:
@@ -232,9 +193,3 @@ def _duration_seconds(container: InputContainer, stream: VideoStream) -> float |
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return container.duration / 1_000_000 if container.duration else None
-
-
-def _undecodable(path: Path, num_frames: int, field: str) -> UnreadableMedia:
-    where = f"damaged or cut short after {num_frames} frames" if num_frames else "damaged; no frame can be decoded"
-    return UnreadableMedia(f"the video is {where}", field=field, got=path, allowed=_ALLOWED,
-                           fix="fetch or export the file again")  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -13,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studio.disk import is_full, sync_folder
 from studio.errors import DiskFull, EnvironmentFault, StoreFault
 
 if TYPE_CHECKING:
@@ -68,6 +68,20 @@ def load_or_create(folder: Path) -> SigningIdentity:
     if not (folder / _CURRENT).exists():
         _publish(folder, _CURRENT, _new_identity(datetime.now(UTC)))
     return _load(folder)
+
+
+def own_anchors(folder: Path) -> bytes:
+    """Return all roots this install has ever signed under, as PEM; empty before the first signature.
+
+    Reading needs no key: a damaged or expired identity still knows its own work. Raises as `load_or_create` does.
+    """
+    root = folder / _CURRENT / _ROOT
+    return _anchors(folder, _read(root)) if root.exists() else b""
+
+
+def has_watermark_key(folder: Path) -> bool:
+    """Say whether this install has marked anything yet."""
+    return (folder / _WATERMARK / _WATERMARK_KEY).is_file()
 
 
 def watermark_key(folder: Path) -> bytes:
@@ -248,7 +262,7 @@ def _publish(folder: Path, name: str, files: Mapping[str, bytes]) -> None:
         for file_name, content in files.items():
             _write_private(draft / file_name, content)
         draft.rename(folder / name)
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         # A full folder cannot be replaced by rename: that is how the slower of two processes learns it lost.
         if not (folder / name).is_dir():
@@ -263,16 +277,6 @@ def _write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open folders
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes:
@@ -301,7 +305,7 @@ def _aside(home: Path) -> Path:
 
 
 def _store_fault(error: OSError, folder: Path) -> EnvironmentFault:
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+    if is_full(error):
         return DiskFull("there is no room to write the signing identity", got=folder, fix="free some space")
     return StoreFault(
         f"the signing identity cannot be written ({error.strerror or error})",

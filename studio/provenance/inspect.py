@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from studio.media.files import HEAD_BYTES, sniff_head
 from studio.provenance.explain import explain
 from studio.provenance.manifest import GENERATION_LABEL
-from studio.provenance.sniff import sniff_mime_type
 from studio.provenance.trust import offline_settings
 
 State = Literal["trusted", "valid", "invalid", "absent"]
@@ -74,12 +74,17 @@ def read_c2pa(path: Path, *, mime_type: str | None = None, anchors_pem: bytes = 
             return _absent("this is not a file")
         if path.stat().st_size == 0:
             return _absent("the file is empty")
-        found = sniff_mime_type(path) or mime_type
+        found = _mime_type_of(path) or mime_type
     except (OSError, ValueError) as error:
         return _absent(f"the file cannot be read ({getattr(error, 'strerror', None) or error})")
     if found is None:
         return _absent("this is not a kind of file that can carry Content Credentials")
     return _read(path, found, anchors_pem)
+
+
+def _mime_type_of(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return sniff_head(file.read(HEAD_BYTES))
 
 
 def _read(path: Path, mime_type: str, anchors_pem: bytes) -> C2paReading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -101,10 +101,6 @@ class Provenance:
             raise ValueError(f"ingredients: {self.origin} expects relationship {allowed}, got {sorted(set(found))}")
         if found.count("parentOf") != (recipe.relationship == "parentOf"):
             raise ValueError(f"ingredients: {self.origin} expects one parent, got {found.count('parentOf')}")
-
-    def with_checks(self, checks: tuple[CheckResult, ...]) -> Provenance:
-        """Return a copy with the results of the consistency checks."""
-        return replace(self, checks=checks)
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON object that `from_json` turns back into an equal provenance. It holds the prompt in full."""
@@ -246,7 +242,8 @@ def _ai_disclosure(provenance: Provenance) -> dict[str, Any]:
 
 
 def _prompt(provenance: Provenance) -> dict[str, Any]:
-    """Say as much about the prompts as the policy allows. A hash proves a prompt that is known; it tells none."""
+    """Say as much about the prompts as the policy allows. A hash proves a prompt that is known;
+    a short or guessable prompt can be found by trying, so those who must hide one choose ``none``."""
     told: dict[str, Any] = {"policy": provenance.prompt_policy.value}
     for name in ("prompt", "negative_prompt"):
         text = getattr(provenance, name)

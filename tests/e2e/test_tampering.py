@@ -10,6 +10,7 @@ import imageio_ffmpeg
 import pytest
 
 from studio.app import Studio
+from studio.media.boxes import top_level_boxes
 from studio.provenance.unbound_boxes import unbound_sha256
 from studio.request import GenerationRequest
 from studio.verification import FILE_MISMATCH, UNBOUND_MISMATCH
@@ -51,6 +52,20 @@ def test_any_flipped_byte_is_noticed(studio: Studio, sealed: Path, tmp_path: Pat
         verification = studio.verify(copy_of(sealed, tmp_path, lambda path, at=position: flip(path, at)))
         assert not verification.is_intact, f"byte {position} of {size}"
         assert verification.reason, f"byte {position} of {size}"
+
+
+def test_flips_in_picture_index_and_header_are_noticed_without_the_library(
+    studio: Studio, sealed: Path, tmp_path: Path
+) -> None:
+    """What another studio sees: no record to compare with, the file alone."""
+    studio.store.forget_asset(sealed.stem)
+    with open(sealed, "rb") as file:
+        boxes = {kind: (start, size) for kind, start, size in top_level_boxes(file)}
+    for kind in (b"ftyp", b"moov", b"mdat"):
+        start, size = boxes[kind]
+        for position in range(start, start + size, max(1, size // 12)):
+            verification = studio.verify(copy_of(sealed, tmp_path, lambda path, at=position: flip(path, at)))
+            assert not verification.is_intact, f"{kind!r} byte {position - start} of {size}"
 
 
 def test_a_changed_header_is_noticed_even_by_a_stranger(studio: Studio, sealed: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,10 @@ def test_doctor_reports_every_check(terminal: Terminal) -> None:
         (["generate", "--model", "scripted-moving", "--frame-rate", "24/0"], 2, "frame_rate"),
         (["generate", "--model", "scripted-moving", "--option", "shade"], 2, "KEY=VALUE"),
         (["generate", "--model", "scripted-moving", "--output", "."], 2, "folder"),
+        (["generate", "--model", "scripted-moving", "--frame-rate", "1e400"], 2, "frame_rate"),
         (["generate"], 2, "--model"),
+        (["library"], 2, "a command is missing"),
+        (["verify", "pipe"], 2, "pipe"),
         (["verify", "no-such.mp4"], 2, "no-such.mp4"),
         (["verify", "."], 2, "file"),
         (["check", "photo.txt.png"], 2, "photo.txt.png"),
@@ -173,6 +177,7 @@ def test_what_is_wrong_is_one_sentence_and_the_right_code(
 ) -> None:
     PIL.Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("photo.png")
     Path("photo.txt.png").write_text("this is no picture")
+    os.mkfifo("pipe")
     assert terminal.run(*arguments) == code
     assert words in terminal.stderr
     assert terminal.stderr.strip().splitlines()[-1].startswith("studio: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,6 @@ from studio.request import Conditioning, GenerationRequest, OptionValue, Role, T
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)]
 
 ModelId = Annotated[str, typer.Option("--model", "-m", help="Id of the model, see `studio models`.", metavar="ID")]
 Prompt = Annotated[str, typer.Option("--prompt", "-p", help="What the clip shows.")]
@@ -87,6 +87,15 @@ def build_request(
     )
 
 
+def confirm(question: str, *, yes: bool, as_json: bool) -> None:
+    """Ask before something is deleted; refuse where there is nobody to ask."""
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise UnsupportedValue("deleting needs a yes", field="yes", got="nobody to ask", fix="add --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
 def parse_task(text: str | None) -> Task | None:
     """Return the task of this id, or refuse naming those there are."""
     if text is None:
@@ -103,7 +112,7 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        rate = Fraction(text)
+        rate = Fraction(text) if len(text) <= 20 and "e" not in text.lower() else Fraction(0)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:

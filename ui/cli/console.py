@@ -11,18 +11,18 @@ from studio.errors import StudioError
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """Print one JSON object, the only thing that goes to stdout under ``--json``."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2, default=str) + "\n")
+    """Print one JSON object, all that goes to stdout under ``--json``; ASCII, so that any terminal takes it."""
+    sys.stdout.write(json.dumps(data, allow_nan=False, indent=2, default=str) + "\n")
 
 
 def print_line(text: str) -> None:
     """Print a result for people."""
-    sys.stdout.write(_safe(text) + "\n")
+    sys.stdout.write(_safe(text, sys.stdout.encoding) + "\n")
 
 
 def print_note(text: str) -> None:
     """Print a remark for people, to stderr."""
-    sys.stderr.write(_safe(text) + "\n")
+    sys.stderr.write(_safe(text, sys.stderr.encoding) + "\n")
 
 
 def print_error(error: StudioError) -> None:
@@ -42,8 +42,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     Console().print(table)
 
 
-def _safe(text: str) -> str:
+def _safe(text: str, encoding: str | None) -> str:
     """Keep what came from files and users from steering the terminal, or from failing to encode."""
     shown = "".join(character if character.isprintable() or character == "\n" else "?" for character in text)
-    encoding = sys.stderr.encoding or "utf-8"
-    return shown.encode(encoding, "replace").decode(encoding)
+    return shown.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")

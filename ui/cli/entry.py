@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -11,27 +12,20 @@ from typing import NoReturn
 
 import typer
 
-from studio.errors import (
-    Canceled,
-    EnvironmentFault,
-    GenerationFailed,
-    RequestError,
-    StudioError,
-    VerificationFailed,
-)
-from ui.cli.console import print_error, print_json
+from studio.errors import Canceled, EnvironmentFault, GenerationFailed, RequestError, StudioError
+from ui.cli.console import print_error, print_json, print_note
+from ui.cli.exit_codes import exit_code
 from ui.cli.tree import app
 
-# typer ships its own copy of click since 0.20 or so; this is that copy's class, or click's own before.
+# typer ships its own copy of click in newer versions; this is that copy's class, or click's own.
 UsageError = typer.BadParameter.__mro__[1]
 
-EXIT_CODES: tuple[tuple[type[StudioError], int], ...] = (
-    (VerificationFailed, 1),
-    (RequestError, 2),
-    (EnvironmentFault, 3),
-    (GenerationFailed, 4),
-    (Canceled, 130),
-)
+
+class _SentenceFormatter(logging.Formatter):
+    """Logs without tracebacks: those are for ``--debug``."""
+
+    def formatException(self, _exc_info: object) -> str:  # noqa: N802
+        return ""
 
 
 def main() -> NoReturn:
@@ -41,36 +35,35 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code (DESIGN.md, section 6)."""
+    """Run a command line and return its exit code. ``--debug`` may stand anywhere and lets tracebacks through."""
+    debug = "--debug" in arguments
+    as_json = "--json" in arguments
+    _configure_logging(debug)
     try:
-        outcome = typer.main.get_command(app)(args=list(arguments), prog_name="studio", standalone_mode=False)
+        command = typer.main.get_command(app)
+        rest = [item for item in arguments if item != "--debug"]
+        outcome = command(args=rest, prog_name="studio", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # whoever read our output has gone; Python would complain once more while closing it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except typer.Exit as wish:
+        return wish.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _report(Canceled(), arguments)
-    except typer.Exit as exit_request:
-        return exit_request.exit_code
+        return _report(Canceled(), as_json)
     except Exception as error:
-        if "--debug" in arguments:
+        if debug:
             raise
-        return _report(_as_studio_error(error), arguments)
+        return _report(_as_studio_error(error), as_json)
     return outcome if isinstance(outcome, int) else 0
-
-
-def exit_code(error: StudioError) -> int:
-    """Return the exit code of the contract for an error."""
-    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 4)
 
 
 def _as_studio_error(error: Exception) -> StudioError:
     if isinstance(error, StudioError):
         return error
     if isinstance(error, UsageError):
-        message = str(getattr(error, "format_message", error.__str__)())
-        return RequestError(message.rstrip("."), fix="`studio --help` and `studio COMMAND --help` show what there is")
+        return _usage_error(error)
     if isinstance(error, OSError):
         return EnvironmentFault(f"the system refused ({error.strerror or error})", got=error.filename)
     return GenerationFailed(
@@ -79,12 +72,26 @@ def _as_studio_error(error: Exception) -> StudioError:
     )
 
 
-def _report(error: StudioError, arguments: Sequence[str]) -> int:
+def _usage_error(error: Exception) -> RequestError:
+    message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
+    if not message:  # a group without a command: its help says more than any sentence
+        print_note(getattr(error, "ctx").get_help())  # noqa: B009
+        message = "a command is missing"
+    return RequestError(message, fix="`studio --help` and `studio COMMAND --help` show what there is")
+
+
+def _report(error: StudioError, as_json: bool) -> int:
     code = exit_code(error)
     print_error(error)
-    if "--json" in arguments:
+    if as_json:
         print_json({"error": error.as_json(), "exit_code": code})
     return code
+
+
+def _configure_logging(debug: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter() if debug else _SentenceFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.arguments import Debug
 from ui.cli.commands import clips, inspection, library, machine, models, quarantine
 
 app = typer.Typer(
@@ -31,7 +30,6 @@ def _globals(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
-    debug: Debug = False,
 ) -> None: ...
 
 

@@ -18,7 +18,7 @@ from weights.training.photographs import Picture, PictureMaker, soft_mask
 
 SIZE = 128
 NUM_FRAMES = 14
-FASTEST = 2.0
+FASTEST = 1.0
 """Mean optical flow, in pixels per frame at 128x128, that gets motion bucket 255."""
 SLOWEST = 0.05
 
@@ -142,13 +142,13 @@ def draw_clip(maker: PictureMaker, rng: np.random.Generator) -> Clip:
     flow = float(rng.uniform(SLOWEST, FASTEST))
     camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
     canvas = maker.draw(rng, size=_CANVAS, supersampling=_SUPERSAMPLING)
-    if kind < 0.72:
+    if kind < 0.8:
         return Clip(frames=to_bytes(camera_clip(canvas, camera, flow)), flow=flow, name=camera)
-    if kind < 0.84:
+    if kind < 0.9:
         near = maker.draw(rng, size=_CANVAS, supersampling=_SUPERSAMPLING)
         return parallax_clip(rng, canvas, near, camera, flow)
     motion = SHAPE_MOTIONS[int(rng.integers(len(SHAPE_MOTIONS)))]
-    return shape_clip(rng, canvas, motion, float(rng.uniform(0.5, 5.0 if motion != "growing" else 2.0)))
+    return shape_clip(rng, canvas, motion, float(rng.uniform(0.5, 4.0 if motion != "growing" else 1.5)))
 
 
 def to_bytes(frames: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ def encode_shards(vae_folder: Path, out: Path, *, num_clips: int, seed: int, bat
         for first in range(0, SHARD_SIZE, batch_size):
             batch = chosen[first : first + batch_size]
             frames = np.stack(
-                [render(scene, seed * num_clips + shard * SHARD_SIZE + first + i) for i, scene in enumerate(batch)]
+                [render(scene, 10_000_000 * seed + shard * SHARD_SIZE + first + i) for i, scene in enumerate(batch)]
             )
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
                 latents.append(encode_mean(vae, to_model_range(frames)).half())

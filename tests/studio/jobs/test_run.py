@@ -6,17 +6,26 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import PIL.Image
 import pytest
+from sqlalchemy.orm import Session
 
+from studio import disk
 from studio.app import Studio
 from studio.errors import Canceled, DiskFull, GenerationFailed, OutputRefused, RequestError, SealFailed
 from studio.export import gate
+from studio.jobs.quarantine import InWork
 from studio.jobs.run import Progress
 from studio.jobs.states import JobState
+from studio.library.store import new_id
+from studio.library.tables import AssetRow
 from studio.media import iter_frames, probe_video
+from studio.provenance.watermark import WatermarkReading
 from studio.request import Conditioning, GenerationRequest, Role
 
 
@@ -111,7 +120,7 @@ def test_a_failing_seal_keeps_the_clip_and_sealing_alone_is_repeated(
     with pytest.raises(SealFailed, match="studio quarantine retry"):
         studio.generate(wish())
     assert studio.store.assets() == []
-    (job_id,) = studio.quarantine.jobs()
+    (job_id,) = studio.quarantine.waiting()
     monkeypatch.undo()
     generator = studio.registry.generator("scripted-moving")
     calls = generator.calls  # type: ignore[attr-defined]
@@ -129,21 +138,98 @@ def test_a_full_disk_while_sealing_keeps_the_clip(studio: Studio, monkeypatch: p
     monkeypatch.setattr(gate, "admit", full)
     with pytest.raises(DiskFull, match="quarantine retry"):
         studio.generate(wish())
-    assert len(studio.quarantine.jobs()) == 1
+    assert len(studio.quarantine.waiting()) == 1
     assert not list(studio.settings.library_folder.rglob("*.mp4"))
 
 
 def test_a_database_failure_after_the_move_takes_the_file_back(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     from studio.library import admission
 
-    monkeypatch.setattr(admission, "_sync_folder", lambda _folder: (_ for _ in ()).throw(OSError("disk gone")))
+    monkeypatch.setattr(admission, "sync_folder", lambda _folder: (_ for _ in ()).throw(OSError("disk gone")))
     with pytest.raises(SealFailed):
         studio.generate(wish())
     assert studio.store.assets() == []
     assert not list(studio.settings.library_folder.rglob("*.mp4"))
     monkeypatch.undo()
-    studio.retry_seal(studio.quarantine.jobs()[0])
+    studio.retry_seal(studio.quarantine.waiting()[0])
     assert len(studio.store.assets()) == 1
+
+
+def test_an_interrupt_just_after_the_commit_keeps_the_asset(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = studio.store.transaction
+
+    @contextmanager
+    def interrupted() -> Iterator[Session]:
+        with real() as session:
+            yield session
+            is_admission = any(isinstance(item, AssetRow) for item in session)
+        if is_admission:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(studio.store, "transaction", interrupted)
+    with pytest.raises(Canceled):
+        studio.generate(wish())
+    (asset,) = studio.store.assets()
+    assert studio.verify(asset.path).c2pa.state == "trusted"
+    assert studio.store.jobs()[0].state == JobState.SUCCEEDED
+    assert leftovers(studio) == []
+
+
+def test_a_row_whose_file_is_gone_does_not_cost_the_raw_clip(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studio.quarantine, "discard", lambda _job_id: None)
+    asset = studio.generate(wish()).asset
+    monkeypatch.undo()
+    asset.path.unlink()
+    again = studio.retry_seal(asset.id)
+    assert again.frames_sha256 == asset.frames_sha256
+    assert studio.verify(again.path).c2pa.state == "trusted"
+
+
+def test_a_clip_that_is_being_sealed_cannot_be_discarded_or_sealed_twice(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[str] = []
+
+    def meddle(progress: Progress) -> None:
+        if progress.stage == "marking":
+            (job,) = studio.store.jobs(JobState.RUNNING)
+            assert studio.quarantine.waiting() == []
+            for action in (studio.runner.discard, lambda job_id: studio.runner.retry_seal(job_id, lambda _p: None)):
+                with pytest.raises(InWork) as caught:
+                    action(job.id)
+                answers.append(caught.value.message)
+
+    assert studio.generate(wish(), observe=meddle).verification.is_intact
+    assert answers == ["another process is working on this job"] * 2
+
+
+def test_what_can_fail_fails_before_the_generation(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = studio.registry.generator("scripted-moving")
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1000))
+    with pytest.raises(DiskFull, match="no room for the clip"):
+        studio.generate(wish())
+    assert generator.calls == 0  # type: ignore[attr-defined]
+
+
+def test_a_failing_delivery_says_where_the_sealed_clip_is(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appears = tmp_path / "out.mp4"
+    with pytest.raises(OutputRefused, match="studio library export"):
+        studio.generate(wish(), output=appears, observe=lambda _progress: appears.write_text("somebody else's"))
+    assert appears.read_text() == "somebody else's"
+    assert len(studio.store.assets()) == 1
+
+
+def test_a_clip_that_holds_no_mark_is_sealed_with_a_warning(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    unread = WatermarkReading(detected=False, payload=None, confidence=0.0)
+    monkeypatch.setattr(gate, "_read_mark", lambda *_: unread)
+    outcome = studio.generate(wish())
+    assert outcome.asset.watermark_id is None
+    assert gate.NO_MARK in outcome.warnings
+    generation = outcome.verification.c2pa.generation or {}
+    assert gate.NO_MARK in generation["warnings"]
 
 
 def test_a_killed_process_is_noticed_and_its_clip_is_not_lost(studio: Studio, tmp_path: Path) -> None:
@@ -175,8 +261,9 @@ def test_a_killed_process_is_noticed_and_its_clip_is_not_lost(studio: Studio, tm
 
 
 def test_a_job_of_a_living_process_is_left_alone(studio: Studio) -> None:
-    job_id = studio.store.add_job({"model": "x"})
+    job_id = new_id()
     with studio.quarantine.lock(job_id):
+        studio.store.add_job(job_id, {"model": "x"})
         studio.store.start_job(job_id)
         assert studio.runner.recover() == []
     assert studio.runner.recover() == [job_id]
@@ -193,9 +280,9 @@ def test_conditioning_files_are_kept_with_the_clip_and_named_by_their_role(
         studio.generate(request)
     monkeypatch.undo()
     photo.unlink()
-    asset = studio.retry_seal(studio.quarantine.jobs()[0])
+    asset = studio.retry_seal(studio.quarantine.waiting()[0])
     reading = studio.verify(asset.path).c2pa
-    assert [(item.title, item.relationship) for item in reading.ingredients] == [("first-frame.png", "inputTo")]
+    assert [(item.title, item.relationship) for item in reading.ingredients] == [("first-frame-1.png", "inputTo")]
     assert b"holiday" not in asset.path.read_bytes()
 
 
@@ -211,15 +298,24 @@ def test_the_output_is_the_library_file_byte_for_byte(studio: Studio, tmp_path: 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("folder", "folder"), ("there.mp4", "--force"), ("x.avi", "ending"), ("no/such/x.mp4", "no such")],
+    [
+        ("home/library/x.mp4", "studio's own"),
+        ("~nobody-here/x.mp4", "written"),
+        ("folder", "folder"),
+        ("there.mp4", "--force"),
+        ("x.avi", "ending"),
+        ("no/such/x.mp4", "no such"),
+    ],
 )
 def test_a_bad_destination_is_refused_before_anything_runs(
     studio: Studio, tmp_path: Path, name: str, words: str
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "there.mp4").write_text("precious")
+    assert studio.store  # makes the home
+    path = Path(name) if name.startswith("~") else tmp_path / name
     with pytest.raises(OutputRefused, match=words):
-        studio.generate(wish(), output=tmp_path / name)
+        studio.generate(wish(), output=path)
     assert studio.store.jobs() == []
     assert (tmp_path / "there.mp4").read_text() == "precious"
 

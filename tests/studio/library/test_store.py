@@ -15,7 +15,7 @@ from studio.config import Settings
 from studio.errors import StoreFault
 from studio.jobs.states import FailureReason, JobState
 from studio.library.asset import Asset
-from studio.library.store import HEAD_REVISION, Store, UnknownAsset
+from studio.library.store import HEAD_REVISION, Store, UnknownAsset, new_id
 from studio.library.tables import Base
 
 
@@ -49,12 +49,32 @@ def test_the_database_runs_in_wal_mode_with_full_synchronisation(settings: Setti
 def test_many_processes_may_open_a_new_home_at_once(settings: Settings) -> None:
     code = (
         "from studio.config import Settings; from studio.library.store import Store; "
-        "Store(Settings()).add_job({'model': 'x'})"
+        "import os; Store(Settings()).add_job(str(os.getpid()), {'model': 'x'})"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
     assert [process.wait(60) for process in processes] == [0] * 4
     with Store(settings) as store:
         assert len(store.jobs(JobState.QUEUED)) == 4
+
+
+def test_a_crash_in_the_middle_of_a_migration_leaves_nothing_behind(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alembic import op
+
+    real = op.create_table
+
+    def full_disk(name: str, *columns: object) -> None:
+        if name == "assets":
+            raise KeyboardInterrupt
+        real(name, *columns)
+
+    monkeypatch.setattr(op, "create_table", full_disk)
+    with pytest.raises(KeyboardInterrupt):
+        Store(settings)
+    monkeypatch.undo()
+    with Store(settings) as store:
+        assert store.jobs() == []
 
 
 def test_a_newer_schema_is_left_alone(settings: Settings) -> None:
@@ -81,7 +101,8 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
 
 def test_a_job_goes_through_its_states(settings: Settings) -> None:
     with Store(settings) as store:
-        job_id = store.add_job({"model": "m", "seed": 1})
+        job_id = new_id()
+        store.add_job(job_id, {"model": "m", "seed": 1})
         store.start_job(job_id)
         store.save_operation(job_id, {"id": "remote-1"})
         store.end_job(job_id, JobState.FAILED, reason=FailureReason.GENERATION, error={"message": "no"})

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from studio.media.files import sniff_head
 from studio.provenance.certificates import SigningIdentity
 from studio.provenance.explain import explain
 from studio.provenance.inspect import read_c2pa
-from studio.provenance.sniff import mime_type_of
 from tests.studio.provenance.conftest import SignedFile
 
 FTYP = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"isom")
@@ -123,7 +123,7 @@ def test_unknown_anchors_are_an_absence_of_trust_not_a_crash(signed_file: Signed
     ],
 )
 def test_files_are_known_by_their_first_bytes(head: bytes, mime_type: str | None) -> None:
-    assert mime_type_of(head) == mime_type
+    assert sniff_head(head) == mime_type
 
 
 def test_the_most_telling_code_is_put_into_words() -> None:

@@ -25,7 +25,6 @@ def generate(
     ] = None,
     force: argument.Force = False,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Make one clip: checked, watermarked, signed, verified."""
     from studio.app import Studio
@@ -50,7 +49,6 @@ def estimate(
     *,
     request: GenerationRequest,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Say what a clip would take, before anything runs."""
     from studio.app import Studio

@@ -23,7 +23,7 @@ HEADLINES = {
 }
 
 
-def verify(file: File, as_json: argument.Json = False, debug: argument.Debug = False) -> None:  # noqa: ARG001
+def verify(file: File, as_json: argument.Json = False) -> None:
     """Say what may be trusted about a file: credentials, watermark, library record. Exit 1 unless it is intact."""
     from studio.app import Studio
 
@@ -36,7 +36,7 @@ def verify(file: File, as_json: argument.Json = False, debug: argument.Debug = F
         raise typer.Exit(1)
 
 
-def check(file: File, as_json: argument.Json = False, debug: argument.Debug = False) -> None:  # noqa: ARG001
+def check(file: File, as_json: argument.Json = False) -> None:
     """Check a video for temporal faults. Exit 1 if one is found."""
     from studio.app import Studio
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +26,6 @@ def list_(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model's.")] = None,
     limit: Limit = 100,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """List the assets, newest first."""
     from studio.app import Studio
@@ -40,7 +38,6 @@ def search(
     words: Annotated[list[str], typer.Argument(help="Words of the prompt, the model or the id.")],
     limit: Limit = 100,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Find assets whose prompt, model or id holds all the words."""
     from studio.app import Studio
@@ -49,7 +46,7 @@ def search(
 
 
 @app.command("show")
-def show(asset_id: AssetId, as_json: argument.Json = False, debug: argument.Debug = False) -> None:  # noqa: ARG001
+def show(asset_id: AssetId, as_json: argument.Json = False) -> None:
     """Show one asset with its request and its report."""
     from studio.app import Studio
 
@@ -70,7 +67,6 @@ def export(
     destination: Annotated[Path, typer.Argument(help="File or folder to copy to.")],
     force: argument.Force = False,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Copy a sealed file out of the library, byte for byte."""
     from studio.app import Studio
@@ -87,18 +83,13 @@ def remove(
     asset_id: AssetId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Delete an asset and its file. There is no way back."""
     from studio.app import Studio
-    from studio.errors import RequestError
 
     studio = Studio()
     asset = studio.store.asset(asset_id)
-    if not yes:
-        if as_json or not sys.stdin.isatty():
-            raise RequestError("deleting needs a yes", field="yes", got="nobody to ask", fix="add --yes")
-        typer.confirm(f"Delete {asset.path}?", abort=True, err=True)
+    argument.confirm(f"Delete {asset.path}?", yes=yes, as_json=as_json)
     studio.remove(asset.id)
     if as_json:
         print_json({"assets": [asset.as_json()], "removed": True})

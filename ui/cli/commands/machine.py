@@ -8,7 +8,7 @@ from ui.cli import arguments as argument
 from ui.cli.console import print_json, print_line
 
 
-def doctor(as_json: argument.Json = False, debug: argument.Debug = False) -> None:  # noqa: ARG001
+def doctor(as_json: argument.Json = False) -> None:
     """Say what works on this machine and how to mend the rest. Exit 3 if something is broken."""
     from studio.app import Studio
 

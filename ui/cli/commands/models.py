@@ -17,7 +17,6 @@ def models(
     context: typer.Context,
     task: argument.TaskName = None,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """List the models and say which of them would run here."""
     if context.invoked_subcommand is not None:
@@ -49,7 +48,6 @@ def models(
 def pull(
     model: Annotated[str, typer.Argument(help="Id of the model.", metavar="ID")],
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Download a model's weights: safetensors only, resumable, recorded and verified."""
     from studio.app import Studio

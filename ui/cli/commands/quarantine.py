@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from studio.errors import StudioError
 from ui.cli import arguments as argument
 from ui.cli.console import print_json, print_line, print_note
+from ui.cli.exit_codes import exit_code
 
 app = typer.Typer(help="Clips that were made but could not be sealed yet.", no_args_is_help=True)
 
@@ -15,12 +17,12 @@ JobId = Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB")]
 
 
 @app.command("list")
-def list_(as_json: argument.Json = False, debug: argument.Debug = False) -> None:  # noqa: ARG001
+def list_(as_json: argument.Json = False) -> None:
     """List the jobs whose clip waits to be sealed."""
     from studio.app import Studio
 
     studio = Studio()
-    rows = [(job_id, studio.store.job(job_id)) for job_id in studio.quarantine.jobs()]
+    rows = [(job_id, studio.store.job(job_id)) for job_id in studio.quarantine.waiting()]
     if as_json:
         jobs = [
             {"id": job_id, "state": row.state if row else None, "error": row.error if row else None}
@@ -39,19 +41,29 @@ def retry(
         str | None, typer.Argument(help="Id of the job; all of them when left out.", metavar="JOB")
     ] = None,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Seal what waits, without generating it again."""
     from studio.app import Studio
 
     studio = Studio()
-    wanted = [job_id] if job_id is not None else studio.quarantine.jobs()
-    assets = [studio.retry_seal(item, lambda progress: print_note(progress.stage)) for item in wanted]
+    wanted = [job_id] if job_id is not None else studio.quarantine.waiting()
+    assets, failures = [], []
+    for item in wanted:
+        try:
+            assets.append(studio.retry_seal(item, lambda progress: print_note(progress.stage)))
+        except StudioError as error:
+            if job_id is not None:
+                raise
+            failures.append((item, error))
     if as_json:
-        print_json({"assets": [asset.as_json() for asset in assets]})
-        return
-    for asset in assets:
+        failed = [{"id": item, "error": error.as_json()} for item, error in failures]
+        print_json({"assets": [asset.as_json() for asset in assets], "failed": failed})
+    for asset in () if as_json else assets:
         print_line(str(asset.path))
+    for item, failure in failures:
+        print_note(f"{item}: {failure.sentence()}")
+    if failures:
+        raise typer.Exit(exit_code(failures[0][1]))
 
 
 @app.command("discard")
@@ -59,14 +71,12 @@ def discard(
     job_id: JobId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: argument.Json = False,
-    debug: argument.Debug = False,  # noqa: ARG001
 ) -> None:
     """Give up a clip that waits to be sealed."""
     from studio.app import Studio
 
     studio = Studio()
-    if not yes:
-        typer.confirm(f"Delete the raw clip of job {job_id}?", abort=True, err=True)
+    argument.confirm(f"Delete the raw clip of job {job_id}?", yes=yes, as_json=as_json)
     studio.discard(job_id)
     if as_json:
         print_json({"jobs": [{"id": job_id, "discarded": True}]})
