@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studio.errors import UnreadableMedia
-from studio.media.containers import open_container
+from studio.media.containers import open_container, undecodable
 from studio.media.types import Audio
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def read_audio(path: Path | str, *, max_seconds: float = MAX_AUDIO_SECONDS, fiel
         if not container.streams.audio:
             return None
         stream = container.streams.audio[0]
+        if stream.codec_context is None:  # as for pictures, see `studio.media.videos`
+            raise undecodable(path, 0, field)
         rate = stream.codec_context.sample_rate
         lead = round((_start_seconds(stream) - _video_start_seconds(container, stream)) * rate)
         samples = _decode(container, stream, path, max_seconds, field)

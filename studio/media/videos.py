@@ -114,6 +114,8 @@ def _video_stream(container: InputContainer, path: Path, field: str) -> VideoStr
         raise UnreadableMedia("the file holds no picture", field=field, got=path, allowed=VIDEO_FORMATS,
                               fix="choose a video file")  # fmt: skip
     stream = container.streams.video[0]
+    if stream.codec_context is None:  # PyAV's stub says it never is; it is for a codec that nobody knows
+        raise undecodable(path, 0, field)
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_FRAME_PIXELS:
         raise UnreadableMedia(f"{width} x {height} is too large", field=field, got=path,

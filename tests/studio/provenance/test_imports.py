@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MODULES = ["certificates", "codeword", "explain", "inspect", "manifest", "origin", "sniff", "trust", "watermark"]
+MODULES = ["certificates", "codeword", "explain", "inspect", "manifest", "origin", "trust", "watermark"]
 HEAVY = {"c2pa", "cv2", "cryptography", "torch", "gradio", "av"}
 
 

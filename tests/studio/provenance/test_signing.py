@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from studio.config import PromptPolicy
-from studio.errors import SealFailed
+from studio.errors import DiskFull, SealFailed
 from studio.export.signer import sign
 from studio.provenance.certificates import SigningIdentity, load_or_create
 from studio.provenance.inspect import read_c2pa
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_written_to_the_end_is_removed(
     unsigned: Path, identity: SigningIdentity, tmp_path: Path
 ) -> None:
     manifest = build_manifest(PROVENANCE, title="x", watermark=None)
-    with _largest_file(unsigned.stat().st_size // 2), pytest.raises(SealFailed):
+    with _largest_file(unsigned.stat().st_size // 2), pytest.raises(DiskFull):
         sign(unsigned, tmp_path / "out.mp4", mime_type=MP4, manifest=manifest, ingredients=(), identity=identity)
     assert not (tmp_path / "out.mp4").exists()
 
