@@ -196,10 +196,10 @@ class WeightStore:
         """Hold the model's lock: two pulls at once would write the same partial file."""
         import filelock
 
+        lock = filelock.FileLock(self._folder / f"{spec.id}.lock", timeout=0)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with filelock.FileLock(self._folder / f"{spec.id}.lock", timeout=0):
-                yield
+            lock.acquire()
         except filelock.Timeout as error:
             raise EnvironmentFault(
                 f"another process is pulling {spec.id}", field="model", fix="wait for it to finish, or stop it"
@@ -211,6 +211,10 @@ class WeightStore:
                 got=self._folder,
                 fix="set STUDIO_HOME to a folder this user can write",
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _require_recorded(self, spec: ModelSpec, folder: Path, found: Mapping[str, str]) -> None:
         weights = _weights_of(spec)

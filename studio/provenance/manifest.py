@@ -36,7 +36,11 @@ CheckResult = tuple[str, bool | None, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Ingredient:
-    """A file that went into another. title: what is written into the signed file instead of the path."""
+    """A file that went into another.
+
+    title: what is written into the signed file instead of the path.
+    mime_type: what it is taken for where its content does not tell.
+    """
 
     path: Path
     title: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -28,6 +29,10 @@ ShapeMotion = Literal["falling", "bouncing", "growing"]
 
 CAMERAS: tuple[Camera, ...] = get_args(Camera)
 SHAPE_MOTIONS: tuple[ShapeMotion, ...] = get_args(ShapeMotion)
+
+SHIPPED_CAMERAS: tuple[Camera, ...] = ("left",)
+"""What micro-svd learns. With six directions drawn at random and nothing that names them, later frames stayed a blur of
+all six after 2,600 steps; with one, the condition says all that there is to know."""
 
 _DIRECTION: dict[Camera, tuple[float, float]] = {
     "left": (-1.0, 0.0),
@@ -136,19 +141,12 @@ def shape_clip(rng: np.random.Generator, background: Picture, motion: ShapeMotio
     return Clip(frames=clip, flow=measure_flow(clip), name=motion)
 
 
-def draw_clip(maker: PictureMaker, rng: np.random.Generator) -> Clip:
-    """A random clip: mostly the camera over one picture, else parallax or a shape. Speed is uniform in its range."""
-    kind = rng.random()
+def draw_clip(maker: PictureMaker, rng: np.random.Generator, *, cameras: Sequence[Camera] = SHIPPED_CAMERAS) -> Clip:
+    """A random picture under a camera that moves in one of `cameras`, at a speed uniform in its range."""
     flow = float(rng.uniform(SLOWEST, FASTEST))
-    camera = CAMERAS[int(rng.integers(len(CAMERAS)))]
+    camera = cameras[int(rng.integers(len(cameras)))]
     canvas = maker.draw(rng, size=_CANVAS, supersampling=_SUPERSAMPLING)
-    if kind < 0.8:
-        return Clip(frames=to_bytes(camera_clip(canvas, camera, flow)), flow=flow, name=camera)
-    if kind < 0.9:
-        near = maker.draw(rng, size=_CANVAS, supersampling=_SUPERSAMPLING)
-        return parallax_clip(rng, canvas, near, camera, flow)
-    motion = SHAPE_MOTIONS[int(rng.integers(len(SHAPE_MOTIONS)))]
-    return shape_clip(rng, canvas, motion, float(rng.uniform(0.5, 4.0 if motion != "growing" else 1.5)))
+    return Clip(frames=to_bytes(camera_clip(canvas, camera, flow)), flow=flow, name=camera)
 
 
 def to_bytes(frames: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -34,7 +34,7 @@ FIRST_FRAME_WEIGHT = 4.0
 """The first frame must be the input: its error counts this many times."""
 DROP_SHARE = 0.04
 """Share of samples without the image (latents and embedding zero), for classifier-free guidance."""
-SMALL_CROP_SHARE = 0.7
+SMALL_CROP_SHARE = 0.8
 """Share of the run spent on the central quarter of each clip: four times as many steps while the network is coarse."""
 SLOWEST_FPS, FASTEST_FPS = 5, 30
 
@@ -133,7 +133,7 @@ def train(args: argparse.Namespace) -> None:
         [models], matrix_learning_rate=args.learning_rate, rest_learning_rate=args.learning_rate
     )
     average = WeightAverage(models, decay=0.998)
-    schedule = WallClockSchedule(minutes=args.minutes)
+    schedule = WallClockSchedule(minutes=args.minutes, decay_fraction=args.decay_fraction)
     path = args.out / "unet.pt"
     state = load_checkpoint(path)
     step, elapsed, scale = 0, 0.0, pool.latent_scale()
@@ -184,6 +184,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=75)
+    parser.add_argument("--decay-fraction", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--late-batch", type=int, default=3, help="whole clips are dearer than crops")
