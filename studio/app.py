@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from studio.consistency.report import Report
 from studio.consistency.runner import check_file
 from studio.delivery import check_destination, deliver
 from studio.doctor import DoctorCheck, examine
-from studio.errors import EnvironmentFault, RequestError, StudioError, VerificationFailed
+from studio.errors import EnvironmentFault, RequestError, StudioError, UnsupportedValue, VerificationFailed
 from studio.export.gate import NO_MARK, Gate
 from studio.generator import Estimate, Generator
 from studio.jobs.quarantine import Quarantine
@@ -45,7 +46,7 @@ class ModelEntry:
 class Outcome:
     """What a generation led to. delivered: the copy at --output, None where none was asked for.
 
-    seconds: of generation, loading included.
+    seconds: from loading the weights to the sealed file.
     """
 
     asset: Asset
@@ -91,6 +92,8 @@ class Studio:
     ) -> Path:
         """Download a model's weights and record what came. Returns their folder."""
         spec = self.registry.catalog.get(model)
+        if spec.generator is None:
+            raise UnsupportedValue(spec.not_ready.rstrip("."), field="model", got=model)
         if spec.weights is None:
             raise RequestError("this model runs remotely and has no weights to pull", field="model", got=model)
         self.settings.create_home()
@@ -113,7 +116,8 @@ class Studio:
         paces = [seconds / _work(request) for request, seconds in self.store.timings(resolved.model)]
         if not paces:
             return estimate
-        seconds = median(paces) * _work(resolved.as_json())
+        reference = self.registry.catalog.get(resolved.model).settings.get("reference", {})
+        seconds = reference.get("load_seconds", 0.0) + median(paces) * _work(resolved.as_json())
         return replace(estimate, seconds=seconds, basis=f"time from {len(paces)} runs here; {estimate.basis}")
 
     def generate(
@@ -136,7 +140,8 @@ class Studio:
         self._require_ready(generator.spec)
         for warning in resolved.warnings:
             warn(warning)
-        asset, seconds = self.runner.run(
+        started = time.monotonic()
+        asset = self.runner.run(
             resolved,
             generator,
             lambda job, inputs: self._provenance(job, inputs, generator),
@@ -154,7 +159,7 @@ class Studio:
             asset=asset,
             verification=verification,
             warnings=resolved.warnings if asset.watermark_id else (*resolved.warnings, NO_MARK),
-            seconds=seconds,
+            seconds=time.monotonic() - started,
             delivered=destination,
         )
 
@@ -237,6 +242,11 @@ class Studio:
             self.store.forget_job(asset.job_id)
         return asset
 
+    def waiting(self) -> list[str]:
+        """Return the jobs whose clip was made and not sealed, those of processes that died included."""
+        self.runner.recover()
+        return self.quarantine.waiting()
+
     def retry_seal(self, job_id: str, observe: Observer = lambda _progress: None) -> Asset:
         """Seal a clip that waits in quarantine."""
         self._require_waiting(job_id)
@@ -248,7 +258,7 @@ class Studio:
         self.runner.discard(job_id)
 
     def _require_waiting(self, job_id: str) -> None:
-        waiting = self.quarantine.waiting()
+        waiting = self.waiting()
         if job_id not in waiting:
             raise RequestError(
                 "no clip of this job waits in quarantine",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, ValidationError, field_validator
@@ -34,9 +35,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: user_data_path("local-video-studio", appauthor=False))
     prompt_policy: PromptPolicy = PromptPolicy.HASH
-    training_use: str = Field(default="notAllowed", pattern="^(allowed|notAllowed|constrained)$")
-    device: str = "auto"
-    threads: int = Field(default=0, ge=0)
+    training_use: Literal["allowed", "notAllowed", "constrained"] = "notAllowed"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$")
+    threads: int = Field(default=0, ge=0, le=1024)
 
     @field_validator("home")
     @classmethod

@@ -154,7 +154,9 @@ def _signing(settings: Settings) -> DoctorCheck:
     from studio.export.selftest import seal_a_test_clip
 
     state = seal_a_test_clip(settings)
-    return DoctorCheck(id="signing", ok=state == "trusted", detail=f"a test clip was sealed and reads {state}")
+    return DoctorCheck(
+        id="signing", ok=state == "trusted", detail=f"a test clip, sealed with a throw-away identity, reads {state}"
+    )
 
 
 def _models(registry: Registry) -> DoctorCheck:

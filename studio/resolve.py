@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +16,9 @@ from studio.request import Conditioning, GenerationRequest, OptionValue, Resolve
 
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 10_000
+MAX_RATE_DENOMINATOR = 1001
+# Python also reads 1_000 and digits of other scripts; what was typed by mistake is not to be guessed at.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 # The roles a task cannot do without; a role no task of this table names is refused.
 ROLES_OF_TASK: dict[Task, tuple[Role, ...]] = {
@@ -160,7 +165,7 @@ def _refuse_unprintable(field: str, text: str) -> None:
         raise UnsupportedValue(
             "too long", field=field, got=f"{len(text)} characters", allowed=f"up to {MAX_PROMPT_CHARACTERS}"
         )
-    strange = next((c for c in text if not (c.isprintable() or c in "\n\t\u200d\u200c\u3000\u00a0")), None)
+    strange = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\r\t"), None)
     if strange is not None:
         raise UnsupportedValue(
             "holds a character that is not text", field=field, got=f"U+{ord(strange):04X}", allowed="printable text"
@@ -249,7 +254,14 @@ def _frame_rate(spec: ModelSpec, rule: FloatRange, value: Fraction | None) -> Fr
         raise UnsupportedValue(
             f"{spec.id} does not do this", field="frame_rate", got=value, allowed=f"{rule.describe()} frames per second"
         )
-    return value.limit_denominator(1001)
+    if value.denominator > MAX_RATE_DENOMINATOR:
+        raise UnsupportedValue(
+            "finer than any video format counts",
+            field="frame_rate",
+            got=float(value),
+            allowed=f"a fraction with a denominator up to {MAX_RATE_DENOMINATOR}, such as 24000/1001",
+        )
+    return value
 
 
 def _audio(spec: ModelSpec, wanted: bool) -> bool:
@@ -281,6 +293,8 @@ def _parse(rule: Option, text: str) -> OptionValue | None:
         match rule.type:
             case "boolean":
                 return {"true": True, "false": False}.get(text.lower())
+            case "integer" | "number" if not _NUMBER.fullmatch(text):
+                return None
             case "integer":
                 return int(text)
             case "number":

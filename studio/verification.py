@@ -16,13 +16,14 @@ from studio.library.store import Store
 from studio.media import iter_frames, open_regular_file, read_image, sniff_mime_type
 from studio.provenance.certificates import has_watermark_key, own_anchors, watermark_key
 from studio.provenance.inspect import C2paReading, read_c2pa
-from studio.provenance.unbound_boxes import unbound_sha256
+from studio.provenance.unbound_boxes import has_foreign_padding, unbound_sha256
 from studio.provenance.watermark import WatermarkDetector, WatermarkReading
 
 # The mark is the same in all frames; more of them only steady the reading.
 MARK_FRAMES = 96
 
 UNBOUND_MISMATCH = "org.localvideostudio.unboundBoxes.mismatch"
+PADDING_MISMATCH = "org.localvideostudio.padding.mismatch"
 FILE_MISMATCH = "org.localvideostudio.fileHash.mismatch"
 
 
@@ -99,8 +100,12 @@ def _require_file(path: Path) -> None:
 
 def _check_unbound_boxes(path: Path, reading: C2paReading) -> C2paReading:
     """Catch edits in boxes that the hard binding leaves out."""
+    if reading.state not in ("trusted", "valid"):
+        return reading
+    if has_foreign_padding(path):
+        return _invalid(reading, PADDING_MISMATCH, "something was hidden in the padding of the signature")
     expected = (reading.generation or {}).get("unbound_sha256")
-    if reading.state not in ("trusted", "valid") or expected is None or unbound_sha256(path) == expected:
+    if expected is None or unbound_sha256(path) == expected:
         return reading
     return _invalid(reading, UNBOUND_MISMATCH, "the file's header or padding was changed after signing")
 

@@ -24,8 +24,8 @@ COLUMNS = (*ATTRIBUTES, "all")
 class SamplingSettings:
     """How clips are sampled; the defaults are the recommended ones of the model card."""
 
-    num_inference_steps: int = 16
-    guidance_scale: float = 4.0
+    num_inference_steps: int = 12
+    guidance_scale: float = 3.0
     max_sequence_length: int = 16
 
 

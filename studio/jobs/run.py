@@ -97,18 +97,18 @@ class JobRunner:
         describe: Callable[[str, ResolvedRequest], Provenance],
         observe: Observer,
         is_canceled: Callable[[], bool],
-    ) -> tuple[Asset, float]:
-        """Generate and seal. describe: makes the clip's provenance. Returns the asset and the seconds of generation."""
+    ) -> Asset:
+        """Generate and seal. describe: makes the clip's provenance."""
         job_id = new_id()
         # The lock comes before the row: nobody may ever see a job in work that nobody holds.
         with self._quarantine.lock(job_id):
             self._store.add_job(job_id, resolved.as_json())
             with self._outcome(job_id):
                 self._store.start_job(job_id)
-                seconds = self._generate(job_id, resolved, generator, describe, observe, is_canceled)
+                self._generate(job_id, resolved, generator, describe, observe, is_canceled)
                 asset = self._seal(job_id, observe)
             self._quarantine.discard(job_id)
-        return asset, seconds
+        return asset
 
     def retry_seal(self, job_id: str, observe: Observer) -> Asset:
         """Seal a clip that waits in quarantine. Raises `InWork` while another process seals it."""
@@ -148,7 +148,7 @@ class JobRunner:
         describe: Callable[[str, ResolvedRequest], Provenance],
         observe: Observer,
         is_canceled: Callable[[], bool],
-    ) -> float:
+    ) -> None:
         """Make the raw clip and put it into quarantine. Whatever can go wrong goes wrong before the hours are spent."""
         folder = self._quarantine.folder(job_id)
         raw_bytes = resolved.width * resolved.height * resolved.num_frames * 3
@@ -157,15 +157,14 @@ class JobRunner:
         inputs = _keep_inputs(resolved, folder)
         provenance = describe(job_id, inputs)
         observe(Progress(stage="loading"))
-        started = time.monotonic()
         with generator.session():
             run.raise_if_canceled()
+            started = time.monotonic()
             clip = generator.generate(inputs, run)
-        seconds = time.monotonic() - started
+            seconds = time.monotonic() - started
         provenance = replace(provenance, created_at=datetime.now(UTC))
         material = RawMaterial(clip=clip, provenance=provenance, request=resolved, seconds=seconds)
         self._quarantine.put(job_id, material)
-        return seconds
 
     def _seal(self, job_id: str, observe: Observer) -> Asset:
         material = self._quarantine.get(job_id)

@@ -16,13 +16,15 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
-from studio.errors import DiskFull, RequestError, StoreFault
+from studio.errors import DiskFull, RequestError, StoreFault, UnsupportedValue
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.tables import AssetRow, JobRow
 
 HEAD_REVISION = "0001"
 BUSY_TIMEOUT_SECONDS = 30
+MAX_WORDS = 32
+MAX_SEARCH_CHARACTERS = 1000
 # Manifest stores are tens of kilobytes each and wanted by nobody who lists assets.
 _WITHOUT_MANIFEST = sa.select(AssetRow).options(defer(AssetRow.manifest_store))
 
@@ -134,7 +136,13 @@ class Store:
         query = _WITHOUT_MANIFEST.order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
         if model:
             query = query.where(AssetRow.model == model)
-        for word in text.split():
+        words = text.split()
+        if len(words) > MAX_WORDS or len(text) > MAX_SEARCH_CHARACTERS:
+            limit_text = f"up to {MAX_WORDS} words and {MAX_SEARCH_CHARACTERS} characters"
+            raise UnsupportedValue(
+                "too much to search for", field="words", got=f"{len(words)} words", allowed=limit_text
+            )
+        for word in words:
             columns = (AssetRow.prompt, AssetRow.model, AssetRow.id)
             query = query.where(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))
         with self.transaction() as session:

@@ -20,6 +20,8 @@ _UNTRUSTED = "signingCredential.untrusted"
 _ELSEWHERE = "manifest.inaccessible"
 _TRUSTED = "signingCredential.trusted"
 _STATES: dict[str, State] = {"Trusted": "trusted", "Valid": "valid", "Invalid": "invalid"}
+# The SDK reads pictures and sound whole; a hostile one of many gigabytes would take all memory.
+MAX_OTHER_BYTES = 2**29
 INGREDIENT_PREFIX = "ingredient:"
 
 
@@ -79,6 +81,8 @@ def read_c2pa(path: Path, *, mime_type: str | None = None, anchors_pem: bytes = 
         return _absent(f"the file cannot be read ({getattr(error, 'strerror', None) or error})")
     if found is None:
         return _absent("this is not a kind of file that can carry Content Credentials")
+    if not found.startswith("video/") and path.stat().st_size > MAX_OTHER_BYTES:
+        return _absent(f"larger than any honest file of its kind ({path.stat().st_size / 2**20:.0f} MiB)")
     return _read(path, found, anchors_pem)
 
 

@@ -97,6 +97,33 @@ def test_a_killed_run_is_cleared_up_by_the_next(environment: dict[str, str], tmp
     assert files_in(tmp_path / "home" / "quarantine") == []
 
 
+@pytest.mark.parametrize(
+    ("redirection", "code"), [("2>&-", 2), (">&-", 2), (">/dev/full", 2), ("</dev/null >/dev/null 2>/dev/full", 2)]
+)
+def test_a_closed_or_full_stream_changes_no_exit_code(environment: dict[str, str], redirection: str, code: int) -> None:
+    process = subprocess.run(
+        f"{STUDIO} verify no-such-file --json {redirection}",
+        shell=True, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert process.returncode == code
+    assert "Traceback" not in process.stdout + process.stderr
+    if redirection == "2>&-":
+        assert json.loads(process.stdout)["exit_code"] == code
+
+
+@pytest.mark.parametrize("moment", ["builtins.__import__", "ui.cli.entry.run"])
+def test_an_interrupt_while_starting_is_130_without_a_traceback(environment: dict[str, str], moment: str) -> None:
+    """Interrupted while the command is still being imported, and as soon as it runs."""
+    code = (
+        "import ui.cli.start, unittest.mock as mock; "
+        + ("import ui.cli.entry; " if "entry" in moment else "")
+        + f"mock.patch({moment!r}, side_effect=KeyboardInterrupt).start(); ui.cli.start.main()"
+    )
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in process.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
 def test_a_limit_on_file_size_is_a_full_disk_and_loses_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     import resource

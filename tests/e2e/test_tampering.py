@@ -13,7 +13,7 @@ from studio.app import Studio
 from studio.media.boxes import top_level_boxes
 from studio.provenance.unbound_boxes import unbound_sha256
 from studio.request import GenerationRequest
-from studio.verification import FILE_MISMATCH, UNBOUND_MISMATCH
+from studio.verification import FILE_MISMATCH, PADDING_MISMATCH, UNBOUND_MISMATCH
 
 
 @pytest.fixture
@@ -78,6 +78,19 @@ def test_a_changed_header_is_noticed_even_by_a_stranger(studio: Studio, sealed: 
     stranger.store.close()
     assert verification.c2pa.state == "invalid"
     assert "header" in (verification.reason or "")
+
+
+def test_something_hidden_in_the_signature_is_noticed_without_the_library(
+    studio: Studio, sealed: Path, tmp_path: Path
+) -> None:
+    studio.store.forget_asset(sealed.stem)
+    content = bytearray(sealed.read_bytes())
+    padding = content.index(b"\x63pad\x59") + 6
+    content[padding + 100 : padding + 108] = b"SMUGGLED"
+    (tmp_path / "smuggled.mp4").write_bytes(content)
+    verification = studio.verify(tmp_path / "smuggled.mp4")
+    assert PADDING_MISMATCH in verification.c2pa.codes
+    assert "padding" in (verification.reason or "")
 
 
 def test_an_inserted_free_box_is_noticed(studio: Studio, sealed: Path, tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def test_what_was_asked_for_is_kept(studio: Studio) -> None:
         ({"seed": 2**63}, "seed", "0 to"),
         ({"options": {"shade": 51}}, "option shade", "from 0 to 50"),
         ({"options": {"shade": "many"}}, "option shade", "whole number"),
+        ({"options": {"shade": "1_0"}}, "option shade", "whole number"),
+        ({"options": {"shade": "١٠"}}, "option shade", "whole number"),
+        ({"frame_rate": Fraction(800000001, 100000000)}, "frame_rate", "24000/1001"),
         ({"options": {"mode": "odd"}}, "option mode", "soft, hard"),
         ({"options": {"loop": "maybe"}}, "option loop", "true or false"),
         ({"options": {"colour": "red"}}, "option", "loop, mode, shade"),
@@ -81,6 +84,13 @@ def test_a_wrong_field_is_named_with_what_is_allowed(
         studio.resolve(wish(**fields))
     assert caught.value.field == field
     assert hint in caught.value.sentence()
+
+
+@pytest.mark.parametrize(
+    "prompt", ["flag \U0001f3f4\U000e0067\U000e007f", "two\r\nlines", "שלום\u200f", "<b>&amp;</b>"]
+)
+def test_a_prompt_may_hold_any_text(studio: Studio, prompt: str) -> None:
+    assert studio.resolve(wish(prompt=prompt)).prompt == prompt
 
 
 def test_an_unknown_model_is_answered_with_the_closest_ones(studio: Studio) -> None:

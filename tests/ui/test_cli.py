@@ -185,6 +185,27 @@ def test_what_is_wrong_is_one_sentence_and_the_right_code(
         assert terminal.json(*arguments, code=code)["error"]["message"]
 
 
+def test_ids_are_whole_in_a_pipe(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    asset = make(terminal, "--prompt", "word " * 40)["asset"]
+    assert terminal.run("library", "list") == 0
+    assert asset["id"] in terminal.stdout
+    assert len(terminal.stdout.strip().splitlines()) == 2
+
+
+@pytest.mark.parametrize("arguments", [["library", "search", "x" * 2000], ["library", "search", *map(str, range(99))]])
+def test_a_search_that_is_too_long_is_refused(terminal: Terminal, arguments: list[str]) -> None:
+    assert terminal.run(*arguments) == 2
+
+
+def test_bytes_that_are_no_text_are_refused(terminal: Terminal) -> None:
+    assert terminal.run("library", "show", "\udcff") == 2
+
+
+def test_weights_nobody_can_use_are_not_pulled(terminal: Terminal) -> None:
+    assert terminal.run("models", "pull", "cogvideox-2b") == 2
+
+
 def test_existing_output_is_never_replaced_unasked(terminal: Terminal) -> None:
     Path("precious.mp4").write_text("precious")
     assert terminal.run("generate", "--model", "scripted-moving", "--output", "precious.mp4") == 2

@@ -1,5 +1,5 @@
 """The terminal front end: ``studio``."""
 
-from ui.cli.entry import main
+from ui.cli.start import main
 
 __all__ = ["main"]

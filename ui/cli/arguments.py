@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -14,6 +15,8 @@ import typer
 
 from studio.errors import UnsupportedValue
 from studio.request import Conditioning, GenerationRequest, OptionValue, Role, Task
+
+_RATE = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,9}/\d{1,9}", re.ASCII)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
@@ -112,7 +115,7 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        rate = Fraction(text) if len(text) <= 20 and "e" not in text.lower() else Fraction(0)
+        rate = Fraction(text) if _RATE.fullmatch(text) else Fraction(0)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
@@ -129,5 +132,7 @@ def parse_options(items: list[str] | None) -> dict[str, OptionValue]:
         name, separator, value = item.partition("=")
         if not separator or not name.strip():
             raise UnsupportedValue("not a pair", field="option", got=item, allowed="KEY=VALUE")
+        if name.strip() in options:
+            raise UnsupportedValue("given twice", field=f"option {name.strip()}", got=item, fix="give it once")
         options[name.strip()] = value.strip()
     return options

@@ -9,6 +9,8 @@ from typing import Any
 
 from studio.errors import StudioError
 
+PIPE_WIDTH = 400
+
 
 def print_json(data: dict[str, Any]) -> None:
     """Print one JSON object, all that goes to stdout under ``--json``; ASCII, so that any terminal takes it."""
@@ -36,10 +38,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)  # the first is an id, to be copied whole
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    # Whoever reads through a pipe wants whole lines, not those of an 80-column terminal.
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, soft_wrap=True)
+    console.print(table)
 
 
 def _safe(text: str, encoding: str | None) -> str:

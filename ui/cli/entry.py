@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
+from contextlib import suppress
 
 import typer
 
@@ -28,12 +27,6 @@ class _SentenceFormatter(logging.Formatter):
         return ""
 
 
-def main() -> NoReturn:
-    """Run the command line of this process and exit."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code. ``--debug`` may stand anywhere and lets tracebacks through."""
     debug = "--debug" in arguments
@@ -45,8 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         outcome = command(args=rest, prog_name="studio", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # whoever read our output has gone; Python would complain once more while closing it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()  # whoever read our output has gone
         return 0
     except typer.Exit as wish:
         return wish.exit_code
@@ -64,6 +56,8 @@ def _as_studio_error(error: Exception) -> StudioError:
         return error
     if isinstance(error, UsageError):
         return _usage_error(error)
+    if isinstance(error, UnicodeEncodeError):
+        return RequestError("an argument holds bytes that are not text", got=repr(error.object)[:80], allowed="text")
     if isinstance(error, OSError):
         return EnvironmentFault(f"the system refused ({error.strerror or error})", got=error.filename)
     return GenerationFailed(
@@ -82,17 +76,25 @@ def _usage_error(error: Exception) -> RequestError:
 
 def _report(error: StudioError, as_json: bool) -> int:
     code = exit_code(error)
-    print_error(error)
-    if as_json:
-        print_json({"error": error.as_json(), "exit_code": code})
+    for interruption in (signal.SIGINT, signal.SIGTERM):
+        with suppress(ValueError):  # not in the main thread: there are no signals to keep out
+            signal.signal(interruption, signal.SIG_IGN)
+    with suppress(OSError):  # the streams may be what failed
+        print_error(error)
+        if as_json:
+            print_json({"error": error.as_json(), "exit_code": code})
+        sys.stdout.flush()
+        return code
+    _silence_stdout()
     return code
+
+
+def _silence_stdout() -> None:
+    """Keep Python from complaining once more when it closes a stream that cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configure_logging(debug: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter() if debug else _SentenceFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -18,9 +18,9 @@ from diffusers import UniPCMultistepScheduler
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from weights.training.wan_decoder import load_refined_vae
 from weights.training.wan_text import build_tokenizer
 from weights.training.wan_transformer import load_trained
-from weights.training.wan_vae import load_vae
 
 FLOW_SHIFT = 3.0
 """Noise levels of sampling: s' = shift s / (1 + (shift - 1) s)."""
@@ -56,7 +56,7 @@ def half_precision(module: nn.Module) -> dict[str, Tensor]:
 def export(checkpoints: Path, out: Path, *, flow_shift: float) -> int:
     """Write all parts to a folder beside `out`, then move file by file into place. Returns the total size in bytes."""
     model, mean, std = load_trained(checkpoints)
-    vae = load_vae(checkpoints)
+    vae = load_refined_vae(checkpoints)
     vae.register_to_config(
         latents_mean=[round(v, 5) for v in mean.tolist()], latents_std=[round(v, 5) for v in std.tolist()]
     )

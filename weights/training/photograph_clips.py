@@ -1,4 +1,4 @@
-"""Short clips made of still pictures: camera pans and zooms, parallax, and shapes that fall, bounce or grow.
+"""Short clips made of still pictures: a camera that pans over them or zooms, at a steady speed.
 
 Every clip carries the mean optical flow that it shows, in pixels per frame; `motion_bucket` maps it to 1..255.
 """
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from weights.training.photographs import Picture, PictureMaker, soft_mask
+from weights.training.photographs import Picture, PictureMaker
 
 SIZE = 128
 NUM_FRAMES = 14
@@ -25,10 +25,8 @@ SLOWEST = 0.05
 
 Camera = Literal["left", "right", "up", "down", "in", "out"]
 """Where the picture's content goes; `in` comes nearer, `out` goes away."""
-ShapeMotion = Literal["falling", "bouncing", "growing"]
 
 CAMERAS: tuple[Camera, ...] = get_args(Camera)
-SHAPE_MOTIONS: tuple[ShapeMotion, ...] = get_args(ShapeMotion)
 
 SHIPPED_CAMERAS: tuple[Camera, ...] = ("left",)
 """What micro-svd learns. With six directions drawn at random and nothing that names them, later frames stayed a blur of
@@ -92,53 +90,13 @@ def _pose(camera: Camera, flow: float, index: int) -> tuple[float, float, float]
 
 def _window(canvas: Picture, x: float, y: float, scale: float) -> Picture:
     side = SIZE * _SUPERSAMPLING
-    step = scale * _SUPERSAMPLING / _SUPERSAMPLING
     centre_x = canvas.shape[1] / 2 - 0.5 + x * _SUPERSAMPLING
     centre_y = canvas.shape[0] / 2 - 0.5 + y * _SUPERSAMPLING
     half = (side - 1) / 2
-    matrix = np.array([[step, 0, centre_x - step * half], [0, step, centre_y - step * half]])
+    matrix = np.array([[scale, 0, centre_x - scale * half], [0, scale, centre_y - scale * half]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     large = cv2.warpAffine(canvas, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
-
-
-def parallax_clip(rng: np.random.Generator, far: Picture, near: Picture, camera: Camera, flow: float) -> Clip:
-    """A near layer with a random outline moves faster than the far one behind it."""
-    mask = np.repeat(soft_mask(rng, _CANVAS)[:, :, None], 3, axis=2)
-    share = float(mask[96:352, 96:352].mean())
-    far_flow, near_flow = 0.6 * flow, flow * (1 - 0.6 * (1 - share)) / max(share, 0.15)
-    near_flow = min(near_flow, 1.8 * flow)
-    cover = camera_clip(mask, camera, near_flow)
-    frames = camera_clip(far, camera, far_flow) * (1 - cover) + camera_clip(near, camera, near_flow) * cover
-    shown = float(cover.mean())
-    return Clip(frames=to_bytes(frames), flow=far_flow * (1 - shown) + near_flow * shown, name=f"parallax {camera}")
-
-
-def shape_clip(rng: np.random.Generator, background: Picture, motion: ShapeMotion, speed: float) -> Clip:
-    """One coloured shape on a still background goes on falling, bouncing or growing. speed: pixels per frame."""
-    still = _window(background, 0, 0, 1.0)
-    still = cv2.resize(still, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    radius = rng.uniform(10, 26)
-    centre = rng.uniform(radius, SIZE - radius, 2)
-    corners = int(rng.choice([3, 4, 5, 40]))
-    turn = rng.uniform(0, 2 * math.pi)
-    colour = tuple(rng.random(3).tolist())
-    frames = []
-    velocity, top = speed * (1 if motion == "falling" else rng.choice([-1.0, 1.0])), centre[1]
-    for _ in range(NUM_FRAMES):
-        angles = turn + np.linspace(0, 2 * math.pi, corners, endpoint=False)
-        points = np.stack([centre[0] + radius * np.cos(angles), top + radius * np.sin(angles)], axis=1)
-        large = still.copy()
-        cv2.fillPoly(large, [np.asarray(points * 32, dtype=np.int32)], colour, lineType=cv2.LINE_AA, shift=4)
-        frames.append(cv2.resize(large, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
-        if motion == "growing":
-            radius += speed
-            continue
-        if motion == "bouncing" and not radius <= top + velocity <= SIZE - radius:
-            velocity = -velocity
-        top += velocity
-    clip = to_bytes(np.stack(frames))
-    return Clip(frames=clip, flow=measure_flow(clip), name=motion)
 
 
 def draw_clip(maker: PictureMaker, rng: np.random.Generator, *, cameras: Sequence[Camera] = SHIPPED_CAMERAS) -> Clip:

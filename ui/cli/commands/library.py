@@ -18,7 +18,7 @@ app = typer.Typer(help="The sealed clips you own.", no_args_is_help=True)
 VERDICTS = {True: "passed", False: "failed", None: "inconclusive"}
 
 AssetId = Annotated[str, typer.Argument(help="Id of the asset, or its beginning.", metavar="ID")]
-Limit = Annotated[int, typer.Option("--limit", help="At most so many, newest first.", min=1)]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many, newest first.", min=1, max=100_000)]
 
 
 @app.command("list")

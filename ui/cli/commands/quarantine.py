@@ -22,7 +22,7 @@ def list_(as_json: argument.Json = False) -> None:
     from studio.app import Studio
 
     studio = Studio()
-    rows = [(job_id, studio.store.job(job_id)) for job_id in studio.quarantine.waiting()]
+    rows = [(job_id, studio.store.job(job_id)) for job_id in studio.waiting()]
     if as_json:
         jobs = [
             {"id": job_id, "state": row.state if row else None, "error": row.error if row else None}
@@ -46,7 +46,7 @@ def retry(
     from studio.app import Studio
 
     studio = Studio()
-    wanted = [job_id] if job_id is not None else studio.quarantine.waiting()
+    wanted = [job_id] if job_id is not None else studio.waiting()
     assets, failures = [], []
     for item in wanted:
         try:
