@@ -49,6 +49,7 @@ def export(vae_path: Path, unet_path: Path, out: Path) -> int:
             parameter.data = parameter.data.contiguous()
     pipeline.save_pretrained(fresh, safe_serialization=True)
     _load_as_float32(fresh / "image_encoder" / "config.json")
+    _name_processor_as_the_hub_does(fresh / "model_index.json")
     for path in sorted(fresh.rglob("*")):
         if path.is_file():
             target = out / path.relative_to(fresh)
@@ -64,6 +65,11 @@ def _load_as_float32(config: Path) -> None:
     content = json.loads(config.read_text())
     content["dtype"] = "float32"
     config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def _name_processor_as_the_hub_does(index: Path) -> None:
+    """The class without torchvision has a name that not every version of transformers knows."""
+    index.write_text(index.read_text().replace("CLIPImageProcessorPil", "CLIPImageProcessor"))
 
 
 def main() -> None:
