@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-DEMO_PROMPT ?= a large yellow star bouncing on a navy background
+DEMO_PROMPT ?= a large yellow star moving right on a navy background
 
 # Elsewhere than in the way of other programs; torch on few cores is several times faster with it.
 export OMP_WAIT_POLICY := PASSIVE

@@ -5,6 +5,7 @@ Stable Video Diffusion: Scaling Latent Video Diffusion Models to Large Datasets,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,42 @@ from pipelines.placement import Placement
 from studio.request import ResolvedRequest
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A turn of a picture after which a camera that moves right moves elsewhere. quarters: counter-clockwise."""
+
+    quarters: int = 0
+    mirrored: bool = False
+
+    def apply(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Turn (H, W, C)."""
+        turned = np.rot90(image, self.quarters)
+        return turned[:, ::-1] if self.mirrored else turned
+
+    def undo(self, frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Turn (T, H, W, C) back."""
+        turned = frames[:, :, ::-1] if self.mirrored else frames
+        return np.rot90(turned, -self.quarters, axes=(1, 2))
+
+    def undo_latents(self, latents: Any) -> Any:
+        """Turn a (C, h, w) tensor back."""
+        turned = latents.flip(-1) if self.mirrored else latents
+        return turned.rot90(-self.quarters, dims=(-2, -1))
+
+
+# A picture turned a quarter clockwise has its old top at the right: moving right there is moving up here.
+TURNS = {"right": Turn(), "left": Turn(mirrored=True), "up": Turn(quarters=-1), "down": Turn(quarters=1)}
+
+
 class StableVideoDiffusionGenerator(LocalGenerator):
     """Serves every checkpoint of the SVD class: 14 and 25 frames, and fine-tunes of them.
 
     guidance_scale is that of the last frame; it rises linearly from the option min_guidance_scale at the first.
-    The frame rate conditions the model and is the clip's own.
+    The frame rate conditions the model and is the clip's own. A row of a model that moves one way only may have the
+    option pan (right, left, up, down): the picture is turned before and the clip turned back after.
     """
+
+    _turn = Turn()
 
     def _load(self, folder: Path, placement: Placement) -> Any:
         import diffusers
@@ -36,9 +67,13 @@ class StableVideoDiffusionGenerator(LocalGenerator):
         ).to(placement.device)
 
     def _call(self, pipeline: Any, resolved: ResolvedRequest, rng: Any, on_step: StepCallback) -> np.ndarray[Any, Any]:
+        from PIL import Image
+
         options = resolved.options
+        self._turn = TURNS[str(options.get("pan", "right"))]
+        image = self._turn.apply(np.asarray(self._first_frame(resolved)))
         frames: np.ndarray[Any, Any] = pipeline(
-            self._first_frame(resolved),
+            Image.fromarray(np.ascontiguousarray(image)),
             height=resolved.height,
             width=resolved.width,
             num_frames=resolved.num_frames,
@@ -53,7 +88,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
             output_type="np",
             callback_on_step_end=on_step,
         ).frames[0]
-        return frames
+        return np.ascontiguousarray(self._turn.undo(frames))
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
         import torch
@@ -72,7 +107,8 @@ class StableVideoDiffusionGenerator(LocalGenerator):
             vae.to(dtype=dtype)
 
     def _latent_frame(self, latents: Any) -> Any:
-        return latents[0, latents.shape[1] // 2]
+        frame = latents[0, latents.shape[1] // 2]
+        return self._turn.undo_latents(frame)
 
     @staticmethod
     def _only_variant(folder: Path) -> str | None:

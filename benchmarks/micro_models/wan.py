@@ -58,7 +58,7 @@ def load_pipelines(path: Path) -> tuple[WanPipeline, WanImageToVideoPipeline]:
     import torch
     from diffusers import WanImageToVideoPipeline, WanPipeline
 
-    text_to_video = WanPipeline.from_pretrained(path, torch_dtype=torch.float32, local_files_only=True)
+    text_to_video = WanPipeline.from_pretrained(path, dtype=torch.float32, local_files_only=True)
     components = {name: part for name, part in text_to_video.components.items() if name != "transformer_2"}
     image_to_video = WanImageToVideoPipeline(**components, expand_timesteps=True)
     for pipeline in (text_to_video, image_to_video):

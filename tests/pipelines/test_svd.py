@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from pipelines.svd import TURNS
 from studio.errors import Canceled, UnsupportedValue
 from studio.generator import Generator
 from studio.request import Conditioning, GenerationRequest
@@ -50,6 +52,20 @@ def test_its_options_reach_the_model(
     svd: Generator, run: RecordingRun, photo: Conditioning, options: dict[str, float]
 ) -> None:
     assert np.any(clip_of(svd, run, photo) != clip_of(svd, run, photo, options=options))
+
+
+@pytest.mark.parametrize("pan", sorted(TURNS))
+def test_a_turn_is_undone_and_points_the_camera_where_it_should(pan: str) -> None:
+    """A camera that moves right in the turned picture sees more of the side that the option names."""
+    turn = TURNS[pan]
+    image = np.zeros((8, 8, 3), np.uint8)
+    side = {"right": np.s_[:, 4:], "left": np.s_[:, :4], "up": np.s_[:4], "down": np.s_[4:]}[pan]
+    image[side] = 255
+    turned = turn.apply(image)
+    assert turned[:, 4:].min() == 255
+    np.testing.assert_array_equal(turn.undo(turned[None])[0], image)
+    latents = torch.from_numpy(np.ascontiguousarray(turned)).permute(2, 0, 1)
+    np.testing.assert_array_equal(turn.undo_latents(latents).permute(1, 2, 0).numpy(), image)
 
 
 def test_each_step_is_told_and_it_stops_between_steps(svd: Generator, run: RecordingRun, photo: Conditioning) -> None:

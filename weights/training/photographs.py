@@ -46,14 +46,14 @@ def _scikit_image(name: str, licence: str, credit: str) -> Source:
 TRAINING_SOURCES: tuple[Source, ...] = (
     _scikit_image("camera.png", "CC0", "Lav Varshney"),
     _scikit_image("brick.png", "CC0", "CC0Textures.com, Bricks25"),
-    _scikit_image("grass.png", "CC0", "Dimitrios Katsounaros, CC0Textures.com"),
+    _scikit_image("grass.png", "CC0", "linolafett (DeviantArt)"),
     _scikit_image("gravel.png", "CC0", "CC0Textures.com, Gravel04"),
     _scikit_image("coins.png", "no known copyright restrictions", "Brooklyn Museum"),
     _scikit_image("hubble_deep_field.jpg", "public domain", "NASA"),
-    _scikit_image("ihc.png", "no known copyright restrictions", "University of Chicago Medicine (via scikit-image)"),
+    _scikit_image("ihc.png", "no known copyright restrictions", "Center for Microscopy And Molecular Imaging"),
     _scikit_image("retina.jpg", "CC0", "Häggström (2014), Wikimedia Commons"),
     _scikit_image("rocket.jpg", "public domain", "SpaceX"),
-    _scikit_image("moon.png", "no known copyright restrictions", "NASA / scikit-image"),
+    _scikit_image("moon.png", "none stated by scikit-image", "unknown"),
     Source(package="sklearn", path="datasets/images/china.jpg", licence="CC BY 2.0", credit="danielbuechele (Flickr)"),
     Source(package="sklearn", path="datasets/images/flower.jpg", licence="CC BY 2.0", credit="vultilion (Flickr)"),
     Source(
