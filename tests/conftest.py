@@ -10,7 +10,6 @@ import pytest
 
 # Read before torch is imported: its threads otherwise spin and starve each other on few cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 from studio.app import Studio
 from studio.catalog.loader import load_catalog
