@@ -19,7 +19,7 @@ from studio.request import ResolvedRequest
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn of a picture after which a camera that moves right moves elsewhere. quarters: counter-clockwise."""
+    """A turn of a square picture after which a camera that moves right moves elsewhere. quarters: counter-clockwise."""
 
     quarters: int = 0
     mirrored: bool = False

@@ -76,9 +76,7 @@ class Studio:
 
     @cached_property
     def runner(self) -> JobRunner:
-        runner = JobRunner(self.store, self.quarantine, Gate(self.settings, self.store))
-        runner.recover()
-        return runner
+        return JobRunner(self.store, self.quarantine, Gate(self.settings, self.store))
 
     # -- models -------------------------------------------------------------------------------------------------
 
@@ -141,6 +139,7 @@ class Studio:
         for warning in resolved.warnings:
             warn(warning)
         started = time.monotonic()
+        self.runner.recover()
         asset = self.runner.run(
             resolved,
             generator,

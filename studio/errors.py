@@ -4,6 +4,7 @@ StudioError
 ├── RequestError            the person asking can mend it          (exit code 2)
 │   ├── UnknownModel
 │   ├── UnknownAsset        (studio.library.store)
+│   ├── InWork              another process works on the job (studio.jobs.quarantine)
 │   ├── UnsupportedValue    a field outside what the model allows
 │   ├── UnreadableMedia     an input file that is missing, broken or hostile
 │   └── OutputRefused       a destination that cannot or must not be written

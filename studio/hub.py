@@ -6,7 +6,6 @@ Nothing but safetensors, JSON and tokenizer files is ever fetched: a pickle can 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from studio.catalog.schema import Weights
+from studio.disk import is_full
 from studio.errors import (
     DiskFull,
     EnvironmentFault,
@@ -235,7 +235,7 @@ class Hub:
             return MissingWeights(f"the hub has no such repository, commit or file: {repository}", fix=f"see {page}")
         if status is not None:
             return Unreachable(f"the model hub answers with an error (HTTP {status})", fix="try again later")
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_full(error):
             return _disk_full(self.cache, "the disk filled up during the download")
         if isinstance(error, OSError) and error.errno is not None:
             return EnvironmentFault(

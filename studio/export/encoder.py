@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from studio.disk import is_full
 from studio.errors import DiskFull, MissingPackage, SealFailed, StudioError
 from studio.media import Audio
 
@@ -208,7 +208,7 @@ def _disk_faults() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_full(error):
             raise _disk_full() from error
         raise SealFailed("the clip could not be written", got=error.strerror or error,
                          fix="check the folder, then seal it again") from error  # fmt: skip

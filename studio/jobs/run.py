@@ -134,7 +134,10 @@ class JobRunner:
             with self._quarantine.lock(job_id):
                 row = self._store.job(job_id)
                 if row is None or row.state not in _UNFINISHED:
-                    return False  # it came to its end while we were looking
+                    # It came to its end while we were looking; taking the lock made its folder anew.
+                    if not self._quarantine.holds(job_id):
+                        self._quarantine.discard(job_id)
+                    return False
                 self._end(job_id, JobState.FAILED, FailureReason.INTERRUPTED, None)
                 return True
         except InWork:

@@ -2,8 +2,8 @@
 
 The BMFF hash excludes ``ftyp``, ``free`` and ``skip`` boxes (C2PA 2.4, "BMFF-based hash"), so a change there goes
 unnoticed. Signing does not touch them; their digest is put into our own assertion before signing. The record's own box
-cannot be hashed into itself, and the padding of its signature is covered by nothing: it must be zeros (RFC 9052 knows
-no padding; C2PA 2.4, "Signature padding").
+cannot be hashed into itself, and the padding of its signature is covered by nothing: signers fill it with zeros, so
+anything else was put there by somebody else.
 """
 
 from __future__ import annotations

@@ -125,7 +125,9 @@ def test_an_interrupt_while_starting_is_130_without_a_traceback(environment: dic
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
-def test_a_limit_on_file_size_is_a_full_disk_and_loses_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_limit_on_file_size_is_a_full_disk_and_leaves_nothing_behind(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     import resource
 
     def limit() -> None:
