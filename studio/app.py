@@ -13,24 +13,30 @@ from typing import Any
 
 from studio import __version__
 from studio.catalog.schema import ModelSpec
-from studio.config import PromptPolicy, Settings
+from studio.config import Settings, VisibleLabel
 from studio.consistency.report import Report
 from studio.consistency.runner import check_file
 from studio.delivery import check_destination, deliver
 from studio.doctor import DoctorCheck, examine
 from studio.errors import EnvironmentFault, RequestError, StudioError, UnsupportedValue, VerificationFailed
+from studio.export.derivation import Wish
 from studio.export.gate import NO_MARK, Gate
+from studio.exports import Exported, Exports
 from studio.generator import Estimate, Generator
+from studio.identity import IdentityDesk
+from studio.inspection import Verification, verify
 from studio.jobs.quarantine import Quarantine
 from studio.jobs.run import JobRunner, Observer, Progress
 from studio.library.asset import Asset
 from studio.library.store import Store
 from studio.media import sniff_mime_type
+from studio.provenance.certificates import watermark_key
 from studio.provenance.manifest import Ingredient, Provenance
 from studio.provenance.origin import Origin
+from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
+from studio.recipe import Recipe, recipe_of
 from studio.registry import Readiness, Registry, load_catalog_with_plugins
 from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role, Task
-from studio.verification import Verification, verify
 from studio.weights import PullProgress, WeightStore
 
 
@@ -69,6 +75,10 @@ class Studio:
     @cached_property
     def store(self) -> Store:
         return Store(self.settings)
+
+    @cached_property
+    def identity(self) -> IdentityDesk:
+        return IdentityDesk(self.settings, lambda: self.store)
 
     @cached_property
     def quarantine(self) -> Quarantine:
@@ -124,12 +134,14 @@ class Studio:
         *,
         output: Path | None = None,
         overwrite: bool = False,
+        label: VisibleLabel | None = None,
         observe: Observer = lambda _progress: None,
         warn: Callable[[str], None] = lambda _text: None,
         is_canceled: Callable[[], bool] = lambda: False,
     ) -> Outcome:
         """Make one clip, seal it, and copy it to `output` if one is given. warn: told before the work starts.
 
+        label: drawn into the picture; None takes the setting.
         Raises any `StudioError`. Whatever was generated before a failure of sealing stays in quarantine.
         """
         generator = self.registry.generator(request.model)
@@ -143,13 +155,13 @@ class Studio:
         asset = self.runner.run(
             resolved,
             generator,
-            lambda job, inputs: self._provenance(job, inputs, generator),
+            lambda job, inputs: self._provenance(job, inputs, generator, label or self.settings.visible_label),
             observe,
             is_canceled,
         )
         if destination is not None:
             _deliver_new(asset, destination, overwrite=overwrite)
-        verification = self.verify(destination or asset.path)
+        verification = self.verify(destination or asset.path, search=False, with_checklist=False)
         if not verification.is_intact:
             raise VerificationFailed(
                 f"the finished file does not verify ({verification.reason})", got=verification.path
@@ -175,7 +187,23 @@ class Studio:
     def _check_destination(self, path: Path, suffix: str, overwrite: bool) -> Path:
         return check_destination(path, suffix=suffix, overwrite=overwrite, home=self.settings.home)
 
-    def _provenance(self, job_id: str, resolved: ResolvedRequest, generator: Generator) -> Provenance:
+    def recipe(self, path: Path) -> Recipe:
+        """Read how a clip was made: from its file, if that is intact and tells, else from this library's memory.
+
+        Raises a `RequestError` where neither knows, or where the catalog has no such model.
+        """
+        verification = self.verify(path, search=False, with_checklist=False)
+        recipe = recipe_of(verification.c2pa, verification.asset)
+        spec = self.registry.catalog.get(recipe.request.model)
+        if recipe.weights_sha256 is None or spec.weights is None or not self.registry.readiness(spec).ready:
+            return recipe
+        if WeightStore(self.settings).digest(spec) == recipe.weights_sha256:
+            return recipe
+        return replace(recipe, notes=(*recipe.notes, "recipe: it was made with other weights: frames will differ"))
+
+    def _provenance(
+        self, job_id: str, resolved: ResolvedRequest, generator: Generator, label: VisibleLabel
+    ) -> Provenance:
         spec, settings = generator.spec, self.settings
         origin = Origin.of_task(resolved.task)
         weights = WeightStore(settings)
@@ -200,42 +228,60 @@ class Studio:
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
             prompt_policy=settings.prompt_policy,
+            prompt_key=prompt_key(watermark_key(settings.identity_folder), job_id),
+            generate_audio=resolved.generate_audio,
+            visible_label=None if label == "none" else label,
             training_use=settings.training_use,
             ingredients=tuple(_ingredient(item) for item in resolved.conditionings),
-            warnings=tuple(text for text in resolved.warnings if self._may_tell(text)),
+            warnings=resolved.warnings,
             software=_software(),
             created_at=datetime.now(UTC),
             studio_version=__version__,
         )
 
-    def _may_tell(self, warning: str) -> bool:
-        """A warning about the prompt quotes it, so the prompt policy covers it."""
-        return self.settings.prompt_policy is PromptPolicy.FULL or not warning.startswith("prompt:")
+    def prompt_proof(self, asset: Asset) -> dict[str, str]:
+        """Return what proves an asset's prompts to others: the key of this one clip, and the digests in its file."""
+        key = prompt_key(watermark_key(self.settings.identity_folder), asset.id)
+        prompts = {name: str(asset.request.get(name, "")) for name in PROMPT_FIELDS}
+        digests = {f"{name}_hmac_sha256": prompt_digest(key, name, words) for name, words in prompts.items() if words}
+        return {"prompt_key": key, **digests}
 
     # -- after the fact -----------------------------------------------------------------------------------------
 
-    def verify(self, path: Path) -> Verification:
-        """Say what may be trusted about any file."""
-        return verify(path, self.settings, self.store)
+    def verify(self, path: Path, *, search: bool = True, with_checklist: bool = True) -> Verification:
+        """Say what may be trusted about any file.
+
+        search: where nothing else tells anything, take up to ten seconds to look for a mark in a changed picture.
+        with_checklist: also look at the file itself, and at what the law wants to be disclosed.
+        """
+        return verify(path, self.settings, self.store, search=search, with_checklist=with_checklist)
 
     def check(self, path: Path) -> Report:
         """Run the consistency checks on any video."""
         return check_file(path)
 
-    def export(self, asset_id: str, destination: Path, *, overwrite: bool = False) -> Path:
-        """Copy a sealed file out of the library, byte for byte."""
-        asset = self.store.asset(asset_id)
-        if destination.is_dir():
-            destination = destination / asset.path.name
-        checked = self._check_destination(destination, asset.path.suffix, overwrite)
-        _require_file(asset)
-        deliver(asset.path, checked, overwrite=overwrite)
-        return checked
+    @cached_property
+    def exports(self) -> Exports:
+        return Exports(self.settings, self.store, Gate(self.settings, self.store), self.quarantine)
+
+    def export(
+        self,
+        asset_id: str,
+        destination: Path,
+        wish: Wish | None = None,
+        *,
+        overwrite: bool = False,
+        on_stage: Callable[[str], None] = lambda _stage: None,
+    ) -> Exported:
+        """Write a sealed file out of the library: byte for byte, or made anew as the file's ending and `wish` ask."""
+        return self.exports.export(asset_id, destination, wish or Wish(), overwrite=overwrite, on_stage=on_stage)
 
     def remove(self, asset_id: str) -> Asset:
         """Delete an asset and the request that made it: the file first, so that no file is left without a row."""
         asset = self.store.asset(asset_id)
         asset.path.unlink(missing_ok=True)
+        if asset.sidecar is not None:
+            asset.sidecar.unlink(missing_ok=True)
         self.store.forget_asset(asset.id)
         if asset.job_id is not None:
             self.store.forget_job(asset.job_id)
@@ -279,19 +325,14 @@ def _deliver_new(asset: Asset, destination: Path, *, overwrite: bool) -> None:
         raise
 
 
-def _require_file(asset: Asset) -> None:
-    if not asset.path.is_file():
-        raise EnvironmentFault(
-            "the asset's file is gone from the library", got=asset.path, fix=f"`studio library remove {asset.id}`"
-        )
-
-
 def _ingredient(item: Conditioning) -> Ingredient:
     return Ingredient(
         path=item.path,
         title=item.path.name,
         mime_type=sniff_mime_type(item.path) or "application/octet-stream",
         relationship="parentOf" if item.role is Role.SOURCE_VIDEO else "inputTo",
+        role=item.role.value,
+        sha256=item.sha256,
     )
 
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from studio.errors import EnvironmentFault, StoreFault
+
+# What these hold is not repeated in an error: a password may stand in it.
+_SECRET_FIELDS = {"signer_command", "timestamp_url"}
+
+
+VisibleLabel = Literal["none", "text", "icon"]
 
 
 class PromptPolicy(StrEnum):
@@ -27,8 +34,13 @@ class Settings(BaseSettings):
     home: database, library, quarantine and keys live here; created with mode 0700.
     prompt_policy: what a sealed file says about its prompt.
     training_use: what the file says to those who collect training data: allowed, notAllowed or constrained.
+    visible_label: what is drawn into the picture to say that it was made by AI: none, text or icon.
     device: torch device of local models; ``auto`` takes CUDA when there is one.
     threads: CPU threads of local models; 0 leaves torch's choice.
+    signer: plug-in (entry point in ``studio.signers``) that signs in place of a key file.
+    signer_command: program that signs in place of a key file, with its arguments.
+    signer_timeout: seconds that such a plug-in or program may take for one signature.
+    timestamp_url: authority (RFC 3161) that is asked for the time of every signature; none is asked by default.
     """
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_", frozen=True, extra="ignore")
@@ -36,8 +48,13 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: user_data_path("local-video-studio", appauthor=False))
     prompt_policy: PromptPolicy = PromptPolicy.HASH
     training_use: Literal["allowed", "notAllowed", "constrained"] = "notAllowed"
+    visible_label: VisibleLabel = "none"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$")
     threads: int = Field(default=0, ge=0, le=1024)
+    signer: str | None = None
+    signer_command: SecretStr | None = None
+    signer_timeout: float = Field(default=30.0, gt=0, le=600)
+    timestamp_url: str | None = None
 
     @field_validator("home")
     @classmethod
@@ -45,6 +62,23 @@ class Settings(BaseSettings):
         if str(home) in ("", "."):
             raise ValueError("it is empty; unset it or name a folder")
         return home.expanduser().absolute()
+
+    @field_validator("signer", "signer_command", "timestamp_url", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("timestamp_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("not a web address that begins with http:// or https://")
+        if parts.username or parts.password:
+            raise ValueError("a user name or password in the address would be sent and logged; leave it out")
+        return url
 
     @classmethod
     def read(cls) -> Settings:
@@ -56,7 +90,7 @@ class Settings(BaseSettings):
             raise EnvironmentFault(
                 f"this setting is not understood ({str(first['msg']).removeprefix('Value error, ')})",
                 field=f"STUDIO_{str(first['loc'][0]).upper()}",
-                got=first.get("input"),
+                got=None if first["loc"][0] in _SECRET_FIELDS else first.get("input"),
                 fix="correct or unset the environment variable",
             ) from error
 

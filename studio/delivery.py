@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from studio.disk import is_full
@@ -27,26 +29,72 @@ def check_destination(path: Path, *, suffix: str, overwrite: bool, home: Path) -
     return destination
 
 
-def deliver(source: Path, destination: Path, *, overwrite: bool) -> None:
+def deliver(source: Path, destination: Path, *, overwrite: bool, companion: tuple[Path, Path] | None = None) -> None:
     """Copy a sealed file, byte for byte, by way of a temporary file beside the destination.
 
-    Raises `OutputRefused` or `DiskFull`; then the destination is as it was.
+    companion: (source, destination) of a file that belongs to it; both get their names or neither does, the companion
+    first: a process that is killed in between leaves it alone, which is less than a file without its companion.
+    Raises `OutputRefused` or `DiskFull`; then the destinations are as they were.
     """
+    with ExitStack() as stack:
+        temporary = _copied(source, destination, stack)
+        if companion is None:
+            _publish(temporary, destination, overwrite=overwrite)
+            return
+        original, beside = companion
+        temporary_beside = _copied(original, beside, stack)
+        earlier = _kept(beside, stack) if overwrite else None
+        _publish(temporary_beside, beside, overwrite=overwrite)
+        try:
+            _publish(temporary, destination, overwrite=overwrite)
+        except BaseException:
+            _take_back(beside, earlier)
+            raise
+
+
+def _copied(source: Path, destination: Path, stack: ExitStack) -> Path:
+    """Copy to a temporary file beside the destination, which is gone when the stack unwinds."""
     temporary = _temporary(destination)
+    stack.callback(temporary.unlink, missing_ok=True)
+    with _write_faults(destination), open(temporary, "xb") as target, open(source, "rb") as stream:
+        shutil.copyfileobj(stream, target)
+        target.flush()
+        os.fsync(target.fileno())
+    return temporary
+
+
+def _kept(path: Path, stack: ExitStack) -> Path | None:
+    """Give what stands at a path a second name until the stack unwinds; None where nothing does."""
+    if not path.is_file():
+        return None
+    second = _temporary(path)
+    stack.callback(second.unlink, missing_ok=True)
+    with _write_faults(path):
+        try:
+            os.link(path, second)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, second)
+    return second
+
+
+def _take_back(path: Path, earlier: Path | None) -> None:
+    with suppress(OSError):
+        if earlier is None:
+            path.unlink()
+        else:
+            os.replace(earlier, path)
+
+
+@contextmanager
+def _write_faults(destination: Path) -> Iterator[None]:
     try:
-        with open(temporary, "xb") as target, open(source, "rb") as stream:
-            shutil.copyfileobj(stream, target)
-            target.flush()
-            os.fsync(target.fileno())
-        _publish(temporary, destination, overwrite=overwrite)
+        yield
     except FileExistsError as error:
         raise OutputRefused("this file exists already", field="output", got=destination) from error
     except OSError as error:
         if is_full(error):
             raise DiskFull("no room left for the output", got=destination) from error
         raise OutputRefused(f"it cannot be written ({error.strerror})", field="output", got=destination) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check(path: Path, destination: Path, suffix: str, overwrite: bool, home: Path) -> None:
@@ -70,6 +118,11 @@ def _temporary(destination: Path) -> Path:
 
 
 def _publish(temporary: Path, destination: Path, *, overwrite: bool) -> None:
+    with _write_faults(destination):
+        _name(temporary, destination, overwrite=overwrite)
+
+
+def _name(temporary: Path, destination: Path, *, overwrite: bool) -> None:
     if overwrite:
         os.replace(temporary, destination)
         return

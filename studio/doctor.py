@@ -22,6 +22,7 @@ from studio.registry import Registry
 OTHER_CHECKS = ("pipelines.doctor:checks",)
 PACKAGES = ("studio", "pipelines", "providers", "ui", "weights")
 ROOM_BYTES = 2 * 2**30
+EXPIRY_WARNING_DAYS = 180
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +140,18 @@ def _library(settings: Settings) -> DoctorCheck:
 
 
 def _identity(settings: Settings) -> DoctorCheck:
-    from cryptography import x509
+    from studio.provenance.signers import active_identity
 
-    from studio.provenance.certificates import load_or_create
-
-    identity = load_or_create(settings.identity_folder)
-    leaf = x509.load_pem_x509_certificates(identity.chain_pem)[0]
-    days = (leaf.not_valid_after_utc - datetime.now(UTC)).days
-    return DoctorCheck(id="identity", ok=days > 0, detail=f"{identity.fingerprint[:16]}, valid for {days} days")
+    identity = active_identity(settings)
+    days = (identity.leaf.not_valid_after_utc - datetime.now(UTC)).days
+    is_late = days < EXPIRY_WARNING_DAYS
+    renewal = "`studio identity rotate` makes a new one" if identity.is_local else "import a renewed certificate"
+    return DoctorCheck(
+        id="identity",
+        ok=None if is_late else True,
+        detail=f"{identity.fingerprint[:16]}, valid for {days} days",
+        fix=f"without a time stamp, clips turn invalid when their certificate expires: {renewal}" if is_late else "",
+    )
 
 
 def _signing(settings: Settings) -> DoctorCheck:

@@ -7,6 +7,8 @@ StudioError
 │   ├── InWork              another process works on the job (studio.jobs.quarantine)
 │   ├── UnsupportedValue    a field outside what the model allows
 │   ├── UnreadableMedia     an input file that is missing, broken or hostile
+│   ├── UnfitKey, UnfitCertificate, RefusedIdentity, WrongSignature   a signing certificate that will not do
+│   ├── UnfitTrustList      (studio.provenance.trust)
 │   └── OutputRefused       a destination that cannot or must not be written
 ├── EnvironmentFault        the machine or its set-up is at fault  (exit code 3)
 │   ├── MissingWeights
@@ -16,7 +18,9 @@ StudioError
 │   ├── Unreachable         the network or a hub does not answer, or is switched off
 │   ├── OutOfMemory
 │   ├── DiskFull
-│   ├── DamagedIdentity     the signing identity (studio.provenance.certificates)
+│   ├── DamagedIdentity     the signing identity (studio.provenance.safekeeping)
+│   ├── SignerFailed        a key kept elsewhere did not sign (studio.provenance.signers)
+│   ├── NoTimeStamp         the authority for the time gave none (studio.export.stamping)
 │   └── StoreFault          the library's database or folders
 ├── GenerationFailed        the model or the provider failed       (exit code 4)
 │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine

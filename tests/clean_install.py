@@ -44,6 +44,9 @@ def inspect(wheel: Path) -> None:
     for model in ("micro-wan", "micro-svd"):
         weights = f"weights/{model}/vae/diffusion_pytorch_model.safetensors"
         require(weights in names, f"the wheel lacks {weights}")
+    for item in ("c2pa.pem", "tsa.pem", "README.md"):
+        path = f"studio/provenance/trust_lists/{item}"
+        require(path in names, f"the wheel lacks {path}")
     require(wheel.stat().st_size < MAX_WHEEL_BYTES, f"the wheel has {wheel.stat().st_size} bytes")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,17 @@ from studio.registry import Registry
 from tests.fakes import write_scripted_rows
 
 CLIPS = Path(__file__).parent.parent.parent / "shared" / "clips"
+
+
+@pytest.fixture(autouse=True)
+def log_handlers_of_one_test_alone() -> Iterator[None]:
+    """The command line installs one that writes to the stream of its test, which is closed afterwards."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before:
+            root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -24,23 +24,43 @@ ENTRY_POINT_GROUP = "studio.checks"
 logger = logging.getLogger(__name__)
 
 
-def run_checks(frames: Iterable[Image], frame_rate: Fraction, checks: Sequence[type[Check]] | None = None) -> Report:
-    """Check (H, W, 3) uint8 RGB frames of one size, one at a time. checks: all that are installed, unless given.
+class CheckPanel:
+    """All checks at work on one clip that is shown frame by frame. checks: all that are installed, unless given.
 
     A check that breaks says nothing about the clip: it is reported as inconclusive and does not stop the others.
     """
-    panel = [_Seat(check(frame_rate)) for check in (available_checks() if checks is None else checks)]
-    num_frames, height, width = 0, 0, 0
-    for index, image in enumerate(frames):
-        frame = AnalysisFrame(index=index, time_seconds=float(index / frame_rate), image=image)
-        for seat in panel:
+
+    def __init__(self, frame_rate: Fraction, checks: Sequence[type[Check]] | None = None) -> None:
+        self._frame_rate = frame_rate
+        self._seats = [_Seat(check(frame_rate)) for check in (available_checks() if checks is None else checks)]
+        self._num_frames = 0
+        self._size = (0, 0)
+
+    def update(self, image: Image) -> None:
+        """Show the next frame, (H, W, 3) uint8 RGB, the size of those before."""
+        seconds = float(self._num_frames / self._frame_rate)
+        frame = AnalysisFrame(index=self._num_frames, time_seconds=seconds, image=image)
+        for seat in self._seats:
             seat.update(frame)
-        num_frames, (height, width) = index + 1, image.shape[:2]
-    if num_frames == 0:
-        raise ValueError("frames: expected at least one")
-    results = tuple(seat.finish() for seat in panel)
-    return Report(checks=results, num_frames=num_frames, frame_rate=frame_rate, width=width, height=height,
-                  passed=verdict(results))  # fmt: skip
+        self._num_frames += 1
+        self._size = (image.shape[0], image.shape[1])
+
+    def finish(self) -> Report:
+        """Return the verdicts; called once, after the last frame. Raises ValueError when there was none."""
+        if self._num_frames == 0:
+            raise ValueError("frames: expected at least one")
+        results = tuple(seat.finish() for seat in self._seats)
+        height, width = self._size
+        return Report(checks=results, num_frames=self._num_frames, frame_rate=self._frame_rate, width=width,
+                      height=height, passed=verdict(results))  # fmt: skip
+
+
+def run_checks(frames: Iterable[Image], frame_rate: Fraction, checks: Sequence[type[Check]] | None = None) -> Report:
+    """Check (H, W, 3) uint8 RGB frames of one size, one at a time, with a `CheckPanel`."""
+    panel = CheckPanel(frame_rate, checks)
+    for image in frames:
+        panel.update(image)
+    return panel.finish()
 
 
 def check_file(path: Path | str, checks: Sequence[type[Check]] | None = None, *, field: str = "video") -> Report:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,52 +10,73 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from studio.config import Settings
 from studio.consistency.report import Report
-from studio.consistency.runner import run_checks
-from studio.disk import is_full
-from studio.errors import DiskFull, RequestError, SealFailed, StudioError
-from studio.export.encoder import EncodedFacts, encode_jpeg, encode_mp4
+from studio.disk import is_full, write_durably
+from studio.errors import (
+    DiskFull,
+    RequestError,
+    SealFailed,
+    StoreFault,
+    StudioError,
+    UnsupportedValue,
+    VerificationFailed,
+)
+from studio.export.converting import convert
+from studio.export.derivation import Derivation
+from studio.export.encoder import EncodedFacts
+from studio.export.formats import MP4, Format
+from studio.export.label import label_of
+from studio.export.marking import mark_and_encode
+from studio.export.parts import open_part, sound_of_part
+from studio.export.pictures import thumbnail
 from studio.export.signer import sign
+from studio.export.source import Source, open_clip
+from studio.export.stamping import add_time_stamp, clock_of, has_time_stamp
+from studio.export.waves import write_wav
+from studio.export.witness import Findings, Witness
 from studio.jobs.quarantine import RawMaterial
-from studio.library.admission import admit
-from studio.library.asset import Asset
+from studio.library.admission import admit, readmit, undo_half_replacement
+from studio.library.asset import Asset, file_sha256
 from studio.library.store import Store
-from studio.media import Audio, EncodedClip, frames_sha256, iter_frames, probe_video, read_audio
-from studio.provenance.certificates import SigningIdentity, load_or_create, watermark_key
+from studio.media import count_frames
+from studio.provenance.certificates import SigningIdentity, watermark_key
 from studio.provenance.inspect import read_c2pa
 from studio.provenance.manifest import Provenance, build_manifest
+from studio.provenance.origin import RECIPES
+from studio.provenance.sidecar import SIDECAR_SUFFIX
+from studio.provenance.signers import active_identity
+from studio.provenance.stamp_queue import StampQueue
+from studio.provenance.timestamps import Clock
+from studio.provenance.trust import TrustList, identity_list, trusted_lists
 from studio.provenance.unbound_boxes import unbound_sha256
-from studio.provenance.watermark import (
-    ALGORITHM,
-    WatermarkDetector,
-    WatermarkEmbedder,
-    WatermarkRecord,
-    random_payload,
-)
-
-MP4 = "video/mp4"
-# Tried in turn until the mark is read back from the encoded file; flat or dark clips need the stronger ones.
-STRENGTHS = (1.0, 1.6, 2.5)
+from studio.provenance.watermark import FULL_BITS, SHORT_BITS, WatermarkRecord, random_payload
 
 NO_MARK = "watermark: this clip is too small, too short or too flat to hold one that can be read back"
+SHORT_MARK = "watermark: this clip has room for a short mark of 24 bits only; it means something in this library alone"
+NO_INHERITED_MARK = "watermark: the clip's mark can no longer be read in this format, size or length"
 
 Stage = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A raw clip that can be walked through more than once without holding it twice."""
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A finished file without credentials. digest: of the raw frames, or of the samples. poster: None for sound.
 
-    frames: Callable[[], Iterator[NDArray[np.uint8]]]
+    mark: as read back from the file; mark_is_inherited: it came with the parent and was not put in anew.
+    """
+
+    path: Path
+    format: Format
     width: int
     height: int
     num_frames: int
     frame_rate: Fraction
-    audio: Audio | None
+    report: Report
+    digest: str
+    poster: bytes | None
+    mark: WatermarkRecord | None
+    mark_is_inherited: bool = False
 
 
 class Gate:
@@ -65,189 +84,288 @@ class Gate:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
+        self._settings = settings
         self._identity_folder = settings.identity_folder
 
     def seal(self, raw: RawMaterial, workdir: Path, on_stage: Stage = lambda _stage: None) -> Asset:
-        """Turn a raw clip into an asset.
+        """Turn a raw clip into an asset. Memory does not grow with the clip's length.
 
         workdir: a folder on the library's disk; everything half-made stays below it and is removed.
         on_stage: told the name of each step.
         Raises `SealFailed`, or an `EnvironmentFault` such as `DiskFull`; then nothing has entered the library and the
         raw clip is untouched.
         """
-        room = workdir / "sealing"
-        shutil.rmtree(room, ignore_errors=True)
-        try:
-            with _failures():
-                room.mkdir(parents=True)
-                return self._seal(raw, room, on_stage)
-        finally:
-            shutil.rmtree(room, ignore_errors=True)
+        with _failures(), _room(workdir) as room:
+            on_stage("checking")
+            made = self._mark_and_encode(raw, room, on_stage)
+            warnings = _warnings(made.mark)
+            provenance, request = raw.provenance, raw.request
+            columns = {
+                "job_id": provenance.job_id,
+                "model": provenance.model_id,
+                "task": provenance.task,
+                "prompt": provenance.prompt,
+                "seed": str(request.seed),
+                "request": request.as_json(),
+                "generation_seconds": raw.seconds,
+                "watermark_id": None if made.mark is None else made.mark.identifier,
+            }
+            return self._sign_and_admit(made, _complete(provenance, made, warnings), room, on_stage, columns)
 
-    def _seal(self, raw: RawMaterial, room: Path, on_stage: Stage) -> Asset:
-        identity = load_or_create(self._identity_folder)
-        source = _open(raw)
-        on_stage("checking")
-        report = run_checks(source.frames(), source.frame_rate)
-        frames_digest = frames_sha256(source.frames())
-        on_stage("marking")
-        facts, mark = self._mark_and_encode(source, room)
-        on_stage("signing")
-        provenance = _complete(raw.provenance, facts, report)
-        if mark is None:
-            provenance = replace(provenance, warnings=(*provenance.warnings, NO_MARK))
-        signed, manifest_store = _sign(facts.path, room, provenance, mark, identity, _poster(source))
-        on_stage("verifying")
-        _verify(signed, facts, provenance.job_id, identity)
-        return self._admit(signed, raw, facts, report, frames_digest, mark, manifest_store)
-
-    def _mark_and_encode(self, source: Source, room: Path) -> tuple[EncodedFacts, WatermarkRecord | None]:
-        """Encode with the weakest mark that survives the encoder; without one if none does."""
-        key, payload = watermark_key(self._identity_folder), random_payload()
-        encoded = room / "encoded.mp4"
-        for strength in STRENGTHS:
-            embedder = WatermarkEmbedder(key, payload, source.height, source.width, strength)
-            facts = _encode(source, (embedder.apply(frame) for frame in source.frames()), encoded)
-            reading = _read_mark(encoded, key)
-            if reading.detected and reading.payload == payload:
-                return facts, WatermarkRecord(ALGORITHM, payload, reading.confidence)
-        return _encode(source, source.frames(), encoded), None
-
-    def _admit(
+    def derive(
         self,
-        signed: Path,
-        raw: RawMaterial,
-        encoded: EncodedFacts,
-        report: Report,
-        frames_digest: str,
-        mark: WatermarkRecord | None,
-        manifest_store: bytes,
+        parent: Asset,
+        derivation: Derivation,
+        provenance: Provenance,
+        workdir: Path,
+        on_stage: Stage = lambda _stage: None,
     ) -> Asset:
-        facts, request = raw.provenance, raw.request
-        with open(signed, "rb+") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            os.fsync(stream.fileno())
+        """Make another asset out of one: another format, a part, a picture, the sound.
+
+        provenance: of the new file, with `parent` as its ingredient; its job id becomes the new asset's.
+        workdir, on_stage: as for `seal`. Raises `VerificationFailed` when the parent's file is not what was sealed,
+        `UnsupportedValue` when it has no sound to be taken, and what `seal` raises.
+        """
+        require_unaltered(parent)
+        with _failures(), _room(workdir) as room:
+            on_stage("checking")
+            made = self._convert(parent, derivation, room, on_stage)
+            is_lost = parent.watermark_id is not None and made.mark is None and derivation.format.kind != "sound"
+            warnings = (NO_INHERITED_MARK,) if is_lost else ()
+            columns = {
+                "job_id": None,
+                "parent_id": parent.id,
+                "derivation": derivation.as_json() | {"notes": [*derivation.notes, *warnings]},
+                "model": parent.model,
+                "task": parent.task,
+                "prompt": parent.prompt,
+                "seed": str(parent.seed),
+                "request": parent.request,
+                "generation_seconds": 0.0,
+                "watermark_id": None if made.mark is None else parent.watermark_id,
+            }
+            return self._sign_and_admit(made, _complete(provenance, made, warnings), room, on_stage, columns)
+
+    def stamp(self, asset: Asset, workdir: Path) -> Asset:
+        """Give a sealed file the time stamp it has to do without so far. Everything else in it stays as it was.
+
+        workdir: as for `seal`. Raises `NoTimeStamp` when the authority gives none, `VerificationFailed` when the file
+        is not what was sealed, and what `seal` raises; then file and row are as they were.
+        """
+        queue = StampQueue(self._settings)
+        with _failures(), queue.locked(), _room(workdir) as room:
+            asset = self._store.asset(asset.id)  # another process may just have done it
+            undo_half_replacement(asset, queue.before(asset.id))
+            require_unaltered(asset)
+            if has_time_stamp(asset, self._settings):
+                queue.done(asset.id)
+                return asset
+            stamped = room / f"stamped{asset.path.suffix}"
+            manifest_store = add_time_stamp(asset, stamped, self._settings)
+            queue.keep_before(asset.id, asset.path)
+            columns = {"sha256": file_sha256(stamped), "size_bytes": stamped.stat().st_size}
+            renewed = readmit(
+                self._store, asset, stamped, before=queue.before(asset.id), manifest_store=manifest_store, **columns
+            )
+            queue.done(asset.id)
+            return renewed
+
+    def _mark_and_encode(self, raw: RawMaterial, room: Path, on_stage: Stage) -> _Made:
+        source = _labelled(open_clip(raw.clip), raw.provenance)
+        witness = Witness(source.raw_rate, source.expected_frames)
+        on_stage("marking")
+        facts, mark = mark_and_encode(
+            source,
+            room / "encoded.mp4",
+            key=watermark_key(self._identity_folder),
+            payload=self._fresh_payload(),
+            watch=witness.see,
+        )
+        return _made(facts, MP4, witness.findings(), mark)
+
+    def _fresh_payload(self) -> int:
+        """Return a random payload that no clip of this library carries, be it cut to a short one."""
+        while True:
+            payload = random_payload()
+            short = payload % (1 << SHORT_BITS)
+            if short and not self._store.assets_with_watermark(f"{short:0{SHORT_BITS // 4}x}"):
+                return payload
+
+    def _convert(self, parent: Asset, derivation: Derivation, room: Path, on_stage: Stage) -> _Made:
+        encoded = room / f"encoded{derivation.format.suffix}"
+        if derivation.format.kind == "sound":
+            return _extract_sound(parent, derivation, encoded)
+        source = open_part(parent, derivation)
+        witness = Witness(source.raw_rate, source.expected_frames, checks=derivation.format.kind != "picture")
+        on_stage("encoding")
+        key = watermark_key(self._identity_folder)
+        made = convert(source, derivation, encoded, key=key, parent_mark=parent.watermark_id, watch=witness.see)
+        return _made(made.facts, derivation.format, witness.findings(), made.mark, is_inherited=made.is_inherited)
+
+    def _sign_and_admit(
+        self, made: _Made, provenance: Provenance, room: Path, on_stage: Stage, columns: dict[str, Any]
+    ) -> Asset:
+        identity, clock = active_identity(self._settings), clock_of(self._settings)
+        on_stage("signing")
+        signed, manifest_store = _sign(made, room, provenance, identity, trusted_lists(self._settings), clock)
+        if clock is not None and clock.missed is not None:
+            StampQueue(self._settings).add(provenance.job_id, clock.missed)
+        on_stage("verifying")
+        is_apart = made.format.has_sidecar
+        _verify(signed, made, provenance.job_id, identity, manifest_store if is_apart else None)
+        sidecar = room / f"signed{SIDECAR_SUFFIX}" if is_apart else None
+        if sidecar is not None:
+            write_durably(sidecar, lambda stream: stream.write(manifest_store))
         return admit(
             self._store,
             signed,
-            relative_path=f"{facts.created_at:%Y-%m}/{facts.job_id}.mp4",
-            id=facts.job_id,
-            job_id=facts.job_id,
-            mime_type=MP4,
-            sha256=digest,
-            frames_sha256=frames_digest,
+            relative_path=f"{provenance.created_at:%Y-%m}/{provenance.job_id}{made.format.suffix}",
+            sidecar=sidecar,
+            id=provenance.job_id,
+            mime_type=made.format.mime_type,
+            sha256=file_sha256(signed),
+            frames_sha256=made.digest,
             size_bytes=signed.stat().st_size,
-            width=encoded.width,
-            height=encoded.height,
-            num_frames=encoded.num_frames,
-            frame_rate=str(encoded.frame_rate),
-            model=facts.model_id,
-            task=facts.task,
-            prompt=facts.prompt,
-            seed=str(request.seed),
-            request=request.as_json(),
-            report=report.as_json(),
-            checks_passed=report.passed,
-            watermark_id=None if mark is None else f"{mark.payload:016x}",
+            width=made.width,
+            height=made.height,
+            num_frames=made.num_frames,
+            frame_rate=str(made.frame_rate),
+            report=made.report.as_json(),
+            checks_passed=made.report.passed,
             manifest_store=manifest_store,
-            generation_seconds=raw.seconds,
-            created_at=facts.created_at,
+            created_at=provenance.created_at,
+            **columns,
         )
 
 
-def _open(raw: RawMaterial) -> Source:
-    clip = raw.clip
-    if isinstance(clip, EncodedClip):
-        path = clip.path
-        num_frames = sum(1 for _ in iter_frames(path))
-        facts = probe_video(path)
-        return Source(
-            lambda: (timed.image for timed in iter_frames(path)),
-            facts.width,
-            facts.height,
-            num_frames,
-            facts.frame_rate,
-            read_audio(path),
+def require_unaltered(asset: Asset) -> None:
+    """Raise `VerificationFailed` unless an asset's file is, byte for byte, what the gate let in."""
+    try:
+        digest = file_sha256(asset.path)
+    except OSError as error:
+        raise StoreFault(
+            f"the file in the library cannot be read ({error.strerror or error})",
+            got=asset.path,
+            fix="check the disk and the folder's rights",
+        ) from error
+    if digest != asset.sha256:
+        raise VerificationFailed(
+            "the file in the library was changed after it was sealed",
+            got=asset.path,
+            fix=f"put back a good copy, or delete it: `studio library remove {asset.id}`",
         )
-    num_frames, height, width = clip.frames.shape[:3]
-    return Source(lambda: iter(clip.frames), width, height, num_frames, clip.frame_rate, clip.audio)
 
 
-def _encode(source: Source, frames: Iterator[NDArray[np.uint8]], destination: Path) -> EncodedFacts:
-    return encode_mp4(
-        frames,
-        destination,
-        width=source.width,
-        height=source.height,
-        frame_rate=source.frame_rate,
-        audio=source.audio,
-    )
+def _warnings(mark: WatermarkRecord | None) -> tuple[str, ...]:
+    if mark is None:
+        return (NO_MARK,)
+    return () if mark.bits == FULL_BITS else (SHORT_MARK,)
 
 
-def _read_mark(path: Path, key: bytes) -> Any:
-    detector = WatermarkDetector(key)
-    for timed in iter_frames(path):
-        detector.update(timed.image)
-    return detector.finish()
+def _labelled(source: Source, provenance: Provenance) -> Source:
+    """Let the visible label be drawn where one is wanted: after the checks, before the mark."""
+    is_modified = RECIPES[provenance.origin].relationship == "parentOf"
+    label = label_of(provenance.visible_label, source.height, source.width, is_modified=is_modified)
+    return source if label is None else replace(source, draw=label)
 
 
-def _poster(source: Source) -> bytes:
-    middle = source.num_frames // 2
-    return encode_jpeg(next(frame for index, frame in enumerate(source.frames()) if index == middle), 85)
+def _made(
+    facts: EncodedFacts, wanted: Format, findings: Findings, mark: WatermarkRecord | None, *, is_inherited: bool = False
+) -> _Made:
+    return _Made(path=facts.path, format=wanted, width=facts.width, height=facts.height, num_frames=facts.num_frames,
+                 frame_rate=facts.frame_rate, report=findings.report, digest=findings.digest,
+                 poster=thumbnail(findings.poster), mark=mark, mark_is_inherited=is_inherited)  # fmt: skip
 
 
-def _complete(provenance: Provenance, encoded: EncodedFacts, report: Report) -> Provenance:
+def _extract_sound(parent: Asset, derivation: Derivation, destination: Path) -> _Made:
+    sound = sound_of_part(parent, derivation)
+    if sound is None:
+        raise UnsupportedValue("this clip has no sound", field="output", got=derivation.format.suffix,
+                               allowed="formats with a picture")  # fmt: skip
+    digest = write_wav(sound, destination)
+    report = Report(checks=(), num_frames=0, frame_rate=parent.frame_rate, width=0, height=0, passed=None)
+    return _Made(path=destination, format=derivation.format, width=0, height=0, num_frames=0,
+                 frame_rate=parent.frame_rate, report=report, digest=digest, poster=None, mark=None)  # fmt: skip
+
+
+def _complete(provenance: Provenance, made: _Made, warnings: tuple[str, ...]) -> Provenance:
     """Add what is known only now. The file's own figures win over those asked for."""
-    checks = tuple((check.id, check.passed, check.score) for check in report.checks)
+    is_boxes = made.format.mime_type in ("video/mp4", "video/quicktime")
     return replace(
         provenance,
-        checks=checks,
-        width=encoded.width,
-        height=encoded.height,
-        num_frames=encoded.num_frames,
-        frame_rate=encoded.frame_rate,
-        unbound_sha256=unbound_sha256(encoded.path),
+        checks=tuple((check.id, check.passed, check.score) for check in made.report.checks),
+        width=made.width,
+        height=made.height,
+        num_frames=made.num_frames,
+        frame_rate=made.frame_rate,
+        unbound_sha256=unbound_sha256(made.path) if is_boxes else None,
+        warnings=(*provenance.warnings, *warnings),
     )
 
 
 def _sign(
-    encoded: Path,
+    made: _Made,
     room: Path,
     provenance: Provenance,
-    mark: WatermarkRecord | None,
     identity: SigningIdentity,
-    thumbnail: bytes,
+    lists: tuple[TrustList, ...],
+    clock: Clock | None,
 ) -> tuple[Path, bytes]:
-    signed = room / "signed.mp4"
-    manifest = build_manifest(provenance, title=f"{provenance.job_id}.mp4", watermark=mark)
+    signed = room / f"signed{made.format.suffix}"
+    manifest = build_manifest(
+        provenance,
+        title=f"{provenance.job_id}{made.format.suffix}",
+        watermark=made.mark,
+        watermark_is_inherited=made.mark_is_inherited,
+    )
     store = sign(
-        encoded,
+        made.path,
         signed,
-        mime_type=MP4,
+        mime_type=made.format.mime_type,
         manifest=manifest,
         ingredients=provenance.ingredients,
         identity=identity,
-        thumbnail_jpeg=thumbnail,
+        lists=lists,
+        clock=clock,
+        thumbnail_jpeg=made.poster,
+        is_embedded=not made.format.has_sidecar,
     )
+    made.path.unlink()
     return signed, store
 
 
-def _verify(signed: Path, encoded: EncodedFacts, job_id: str, identity: SigningIdentity) -> None:
+def _verify(signed: Path, made: _Made, job_id: str, identity: SigningIdentity, manifest_store: bytes | None) -> None:
     """Read the finished file as a stranger would and compare it with what should be in it."""
-    reading = read_c2pa(signed, mime_type=MP4, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(
+        signed, mime_type=made.format.mime_type, lists=[identity_list(identity)], manifest_store=manifest_store
+    )
     if reading.state != "trusted":
         raise SealFailed(f"the signed file does not verify ({reading.problem or ', '.join(reading.codes)})")
     if (reading.generation or {}).get("job_id") != job_id:
         raise SealFailed("the signed file tells of another job")
-    num_frames = sum(1 for _ in iter_frames(signed))
-    if num_frames != encoded.num_frames:
-        raise SealFailed(f"the signed file has {num_frames} frames instead of {encoded.num_frames}")
+    num_frames = count_frames(signed) if made.num_frames else 0
+    if num_frames != made.num_frames:
+        raise SealFailed(f"the signed file has {num_frames} frames instead of {made.num_frames}")
+
+
+@contextmanager
+def _room(workdir: Path) -> Iterator[Path]:
+    """Give an empty folder, gone afterwards."""
+    room = workdir / "sealing"
+    shutil.rmtree(room, ignore_errors=True)
+    try:
+        room.mkdir(parents=True)
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
     try:
         yield
+    except UnsupportedValue:  # asked of a derived file
+        raise
     except RequestError as error:  # a provider's clip that cannot be read: not the asker's fault any more
         raise SealFailed(f"the raw clip cannot be sealed ({error.message})", got=error.got) from error
     except StudioError:

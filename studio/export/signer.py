@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -12,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from studio.disk import is_full
-from studio.errors import DiskFull, SealFailed, StudioError, UnreadableMedia
-from studio.media import sniff_mime_type
+from studio.errors import DiskFull, SealFailed, StudioError
+from studio.export.ingredients import Preparation, add_ingredients, is_discreet, prepare, prepare_bare
+from studio.export.native_signer import native_signer, real_cause, signed_in_time
 from studio.provenance.certificates import SigningIdentity
-from studio.provenance.manifest import CREATED_LABELS, Ingredient, ingredient_label
-from studio.provenance.trust import offline_settings
+from studio.provenance.manifest import CREATED_LABELS, Ingredient
+from studio.provenance.redaction import policy_of
+from studio.provenance.timestamps import Clock
+from studio.provenance.trust import TrustList, identity_list, offline_settings
 
 _THUMBNAIL = "thumbnail.jpg"
-_PLAIN_BYTES = "application/octet-stream"
 _ROOM_FOR_MANIFEST_BYTES = 1 << 20
 
 
@@ -31,10 +32,16 @@ def sign(
     manifest: dict[str, Any],
     ingredients: Sequence[Ingredient],
     identity: SigningIdentity,
+    lists: Sequence[TrustList] | None = None,
     thumbnail_jpeg: bytes | None = None,
+    is_embedded: bool = True,
+    clock: Clock | None = None,
 ) -> bytes:
     """Write a signed copy of `source` to `destination` and return its manifest store.
 
+    is_embedded: False writes a plain copy, and the store returned has to be kept beside it.
+    lists: by which the ingredients' signers are judged; left out, the identity's own alone.
+    clock: whom to ask for the time; its ``missed`` says why the file has no time stamp. Left out, nobody is asked.
     The bytes are on the disk when this returns. `source` is never touched; after a failure `destination` is gone.
 
     Raises:
@@ -44,70 +51,60 @@ def sign(
     if source == destination or (destination.exists() and destination.samefile(source)):
         # The SDK would truncate the file before reading it.
         raise SealFailed("a file cannot be signed in place", got=destination)
+    known = (identity_list(identity),) if lists is None else lists
+
+    def attempt(prepared: Preparation) -> bytes:
+        parts = (mime_type, prepared, ingredients, identity, known, thumbnail_jpeg, is_embedded)
+        return signed_in_time(lambda address: _sign(source, destination, *parts, address), clock)
+
     try:
-        return _sign(source, destination, mime_type, manifest, ingredients, identity, thumbnail_jpeg)
+        prepared = prepare(manifest, ingredients)
+        try:
+            store = attempt(prepared)
+        except Exception:
+            if not prepared.redacts:
+                raise
+        else:
+            if not ingredients or is_discreet(store, policy_of(manifest)):
+                return store
+        return attempt(prepare_bare(manifest, ingredients))
     except Exception as error:  # the SDK raises many kinds, and plain ones from its callbacks
         with suppress(OSError):
             destination.unlink(missing_ok=True)
-        raise _explain(error, source, destination) from error
+        raise real_cause(identity) or _explain(error, source, destination) from error
 
 
 def _sign(
     source: Path,
     destination: Path,
     mime_type: str,
-    manifest: dict[str, Any],
+    prepared: Preparation,
     ingredients: Sequence[Ingredient],
     identity: SigningIdentity,
+    lists: Sequence[TrustList],
     thumbnail_jpeg: bytes | None,
+    is_embedded: bool,
+    authority_url: str | None,
 ) -> bytes:
-    from c2pa import Builder, C2paSignerInfo, Context, Settings, Signer
+    from c2pa import Builder, Context, Settings
 
-    settings = offline_settings(identity.anchors_pem, created_labels=CREATED_LABELS)
+    settings = offline_settings(lists, created_labels=CREATED_LABELS)
     with Settings.from_dict(settings) as native_settings, Context(native_settings) as context:
-        definition = manifest | {"format": mime_type}
+        definition = prepared.definition | {"format": mime_type}
         if thumbnail_jpeg is not None:
             definition |= {"thumbnail": {"format": "image/jpeg", "identifier": _THUMBNAIL}}
         with Builder(definition, context) as builder:
+            if not is_embedded:
+                builder.set_no_embed()
             if thumbnail_jpeg is not None:
                 builder.add_resource(_THUMBNAIL, io.BytesIO(thumbnail_jpeg))
-            for index, ingredient in enumerate(ingredients):
-                _add_ingredient(builder, index, ingredient)
-            # No timestamp authority: asking one would open a socket.
-            info = C2paSignerInfo(identity.algorithm.encode(), identity.chain_pem, identity.key_pem, None)
-            with Signer.from_info(info) as signer, source.open("rb") as raw, destination.open("w+b") as signed:
+            add_ingredients(builder, ingredients, prepared.bare, lists)
+            signer = native_signer(identity, authority_url)
+            with signer, source.open("rb") as raw, destination.open("w+b") as signed:
                 store = builder.sign(signer, mime_type, raw, signed)
                 signed.flush()
                 os.fsync(signed.fileno())
                 return bytes(store)
-
-
-def _add_ingredient(builder: Any, index: int, ingredient: Ingredient) -> None:
-    """Add a file with the Content Credentials it carries; one the SDK cannot parse goes in as plain bytes.
-
-    It was good enough to make a clip from, so it must not stop the clip from being sealed.
-    """
-    try:
-        found = sniff_mime_type(ingredient.path) or ingredient.mime_type
-    except UnreadableMedia as error:
-        raise SealFailed(
-            f"the ingredient {ingredient.title} cannot be read", got=_reason(error), fix="put that file back"
-        ) from error
-    try:
-        _add_as(found, builder, index, ingredient)
-    except Exception:  # whatever the SDK makes of a broken file
-        _add_as(_PLAIN_BYTES, builder, index, ingredient)
-
-
-def _add_as(mime_type: str, builder: Any, index: int, ingredient: Ingredient) -> None:
-    description = {
-        "title": ingredient.title,
-        "format": mime_type,
-        "relationship": ingredient.relationship,
-        "label": ingredient_label(index),
-    }
-    with ingredient.path.open("rb") as file:
-        builder.add_ingredient(json.dumps(description), mime_type, file)
 
 
 def _explain(error: Exception, source: Path, destination: Path) -> StudioError:

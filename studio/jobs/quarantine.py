@@ -102,7 +102,7 @@ class Quarantine:
         return [job_id for job_id in held if not self.is_in_work(job_id)]
 
     def get(self, job_id: str) -> RawMaterial:
-        """Return a kept raw clip; its frames are mapped, not read. Raises `StoreFault`."""
+        """Return a kept raw clip; its frames and sound are mapped, not read. Raises `StoreFault`."""
         folder = self._root / job_id
         try:
             record = json.loads((folder / RECORD).read_bytes())
@@ -142,7 +142,8 @@ def _read_clip(folder: Path, record: dict[str, Any]) -> RawClip:
         return EncodedClip(path=folder / record["encoded"], mime_type=record["mime_type"])
     audio = None
     if record["sample_rate"] is not None:
-        audio = Audio(samples=np.load(folder / "audio.npy", allow_pickle=False), sample_rate=record["sample_rate"])
+        samples = np.load(folder / "audio.npy", mmap_mode="r", allow_pickle=False)
+        audio = Audio(samples=samples, sample_rate=record["sample_rate"])
     frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
     return FrameClip(frames=frames, frame_rate=Fraction(record["frame_rate"]), audio=audio)
 

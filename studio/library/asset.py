@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from studio.library.tables import AssetRow
+from studio.provenance.sidecar import SIDECAR_TYPES, sidecar_of
+
+_MOVING_PICTURES = ("image/gif", "image/webp")
 
 _SEALED = object()
 
@@ -17,14 +21,17 @@ _SEALED = object()
 class Asset:
     """One file of the library. It has no public constructor: only what left through the gate is one.
 
-    path: absolute. sha256: of the file. frames_sha256: of the raw frames, before the mark.
-    frame_rate: frames per second. watermark_id: 16 hex digits, None where the mark could not be read back.
-    checks_passed: None where no check could tell.
+    parent_id, derivation: what it was made from and how, None for a clip that a model made.
+    path: absolute. sha256: of the file. frames_sha256: of the raw frames, before the mark; of the samples for sound.
+    num_frames: 1 for a still picture, 0 for sound. frame_rate: frames per second, of the clip for a picture from it.
+    watermark_id: 16 hex digits or fewer, None where the mark could not be read back.
+    checks_passed: None where no check could tell, and for pictures and sound.
     """
 
     id: str
     job_id: str | None
     parent_id: str | None
+    derivation: dict[str, Any] | None
     path: Path
     mime_type: str
     sha256: str
@@ -51,11 +58,28 @@ class Asset:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def kind(self) -> str:
+        """What the file is to people: video, animation, picture or sound."""
+        if self.mime_type.startswith("audio/"):
+            return "sound"
+        if self.mime_type.startswith("image/"):
+            return "animation" if self.mime_type in _MOVING_PICTURES and self.num_frames > 1 else "picture"
+        return "video"
+
+    @property
+    def sidecar(self) -> Path | None:
+        """Where the Content Credentials are kept that do not fit into the file; None where they are inside."""
+        return sidecar_of(self.path) if self.mime_type in SIDECAR_TYPES else None
+
     def as_json(self) -> dict[str, Any]:
         """Return what front ends show."""
         return {
             "id": self.id,
+            "kind": self.kind,
+            "parent_id": self.parent_id,
             "path": str(self.path),
+            "sidecar": None if self.sidecar is None else str(self.sidecar),
             "sha256": self.sha256,
             "frames_sha256": self.frames_sha256,
             "width": self.width,
@@ -72,6 +96,12 @@ class Asset:
             "watermark_id": self.watermark_id,
             "created_at": self.created_at.isoformat(),
         }
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes. Raises OSError."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def asset_of_row(row: AssetRow, folder: Path) -> Asset:

@@ -21,7 +21,7 @@ from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.tables import AssetRow, JobRow
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 BUSY_TIMEOUT_SECONDS = 30
 MAX_WORDS = 32
 MAX_SEARCH_CHARACTERS = 1000
@@ -145,8 +145,7 @@ class Store:
         for word in words:
             columns = (AssetRow.prompt, AssetRow.model, AssetRow.id)
             query = query.where(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))
-        with self.transaction() as session:
-            return [asset_of_row(row, self.folder) for row in session.scalars(query)]
+        return self._assets(query)
 
     def asset(self, asset_id: str) -> Asset:
         """Return the asset with this id or unambiguous beginning of one, or raise `UnknownAsset`."""
@@ -163,12 +162,29 @@ class Store:
         return rows[0]
 
     def asset_with_watermark(self, watermark_id: str) -> Asset | None:
-        """Return the asset that carries this mark, or None."""
-        return self._first_asset(AssetRow.watermark_id == watermark_id)
+        """Return the clip that this mark was made for, or None. Files derived from it carry the same mark."""
+        return next(iter(self.assets_with_watermark(watermark_id)), None)
+
+    def watermark_ids(self, digits: int) -> list[str]:
+        """Return all marks of this length that assets carry, in hex digits."""
+        query = sa.select(AssetRow.watermark_id).where(sa.func.length(AssetRow.watermark_id) == digits).distinct()
+        with self.transaction() as session:
+            return [item for item in session.scalars(query) if item]
+
+    def assets_with_watermark(self, watermark_id: str) -> list[Asset]:
+        """Return all files that carry this mark: the clip it was made for, then those derived from it, oldest first."""
+        is_derived = AssetRow.derivation.is_not(None)
+        query = _WITHOUT_MANIFEST.where(AssetRow.watermark_id == watermark_id)
+        return self._assets(query.order_by(is_derived, AssetRow.created_at, AssetRow.id))
 
     def asset_of_job(self, job_id: str) -> Asset | None:
-        """Return what a job made, or None."""
-        return self._first_asset(AssetRow.job_id == job_id)
+        """Return what a job made, or None. Derived files have a job of their own in their credentials: their own id."""
+        return self._first_asset((AssetRow.job_id == job_id) | (AssetRow.id == job_id))
+
+    def children(self, asset_id: str) -> list[Asset]:
+        """Return the files that were derived from this one, oldest first."""
+        query = _WITHOUT_MANIFEST.where(AssetRow.parent_id == asset_id)
+        return self._assets(query.order_by(AssetRow.created_at, AssetRow.id))
 
     def has_asset(self, asset_id: str) -> bool:
         """Say whether an asset with exactly this id is in the library."""
@@ -188,12 +204,16 @@ class Store:
         """Return (request, seconds) of this model's latest runs on this machine, newest first."""
         query = (
             sa.select(AssetRow.request, AssetRow.generation_seconds)
-            .where(AssetRow.model == model)
+            .where(AssetRow.model == model, AssetRow.derivation.is_(None))
             .order_by(AssetRow.created_at.desc())
             .limit(limit)
         )
         with self.transaction() as session:
             return [(row[0], row[1]) for row in session.execute(query)]
+
+    def _assets(self, query: sa.Select[AssetRow]) -> list[Asset]:
+        with self.transaction() as session:
+            return [asset_of_row(row, self.folder) for row in session.scalars(query)]
 
     def _first_asset(self, condition: sa.ColumnElement[bool]) -> Asset | None:
         query = _WITHOUT_MANIFEST.where(condition).order_by(AssetRow.created_at.desc()).limit(1)

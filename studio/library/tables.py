@@ -46,14 +46,19 @@ class JobRow(Base):
 
 
 class AssetRow(Base):
-    """One sealed file. path: relative to the library folder. frames_sha256: of the raw frames, before the mark."""
+    """One sealed file. path: relative to the library folder. frames_sha256: of the raw frames, before the mark.
+
+    parent_id, derivation: the file that this one was made from and how, both NULL for a clip that a model made;
+    the first becomes NULL when the parent is removed.
+    """
 
     __tablename__ = "assets"
     __table_args__ = (Index("assets_by_time", "created_at"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="SET NULL"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="SET NULL"), index=True)
+    derivation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     path: Mapped[str] = mapped_column(Text, unique=True)
     mime_type: Mapped[str] = mapped_column(String(40))
     sha256: Mapped[str] = mapped_column(String(64), index=True)

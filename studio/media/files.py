@@ -34,12 +34,12 @@ def open_regular_file(path: Path, *, field: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def sniff_mime_type(path: Path | str) -> str | None:
+def sniff_mime_type(path: Path | str, *, field: str = "file") -> str | None:
     """Return the media type that the content announces, such as ``video/mp4``, or None for anything else.
 
-    Raises `UnreadableMedia` when the file cannot be opened at all.
+    Raises `UnreadableMedia` that blames `field` when the file cannot be opened at all.
     """
-    with open_regular_file(Path(path), field="file") as file:
+    with open_regular_file(Path(path), field=field) as file:
         return sniff_head(file.read(HEAD_BYTES))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
+
+_BLOCK_SAMPLES = 2**16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +33,45 @@ class Audio:
     @property
     def duration_seconds(self) -> Fraction:
         return Fraction(len(self.samples), self.sample_rate)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sound:
+    """Sound that is read piece by piece, as often as wanted, and never held whole. sample_rate: Hz.
+
+    blocks: starts a reading from the beginning; yields (N, C) float32 in [-1, 1], C = channels, N > 0.
+    """
+
+    sample_rate: int
+    channels: int
+    blocks: Callable[[], Iterator[NDArray[np.float32]]]
+
+    @classmethod
+    def of(cls, audio: Audio) -> Sound:
+        """Return sound in memory as a stream; samples are never copied whole."""
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            for start in range(0, len(audio.samples), _BLOCK_SAMPLES):
+                yield audio.samples[start : start + _BLOCK_SAMPLES]
+
+        return cls(sample_rate=audio.sample_rate, channels=audio.samples.shape[1], blocks=blocks)
+
+    def between(self, start_seconds: Fraction, end_seconds: Fraction | None) -> Sound:
+        """Return the part from `start_seconds` up to `end_seconds`, None for all that follows."""
+        first = round(start_seconds * self.sample_rate)
+        end = None if end_seconds is None else round(end_seconds * self.sample_rate)
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            position = 0
+            for block in self.blocks():
+                part = block[max(first - position, 0) : None if end is None else max(end - position, 0)]
+                position += len(block)
+                if len(part):
+                    yield part
+                if end is not None and position >= end:
+                    return
+
+        return Sound(sample_rate=self.sample_rate, channels=self.channels, blocks=blocks)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from studio.errors import UnreadableMedia
+from studio.media.animations import iter_webp_frames
 from studio.media.containers import CONTAINERS, VIDEO_FORMATS, open_container, undecodable
-from studio.media.files import has_index_first, is_cut_short, open_regular_file
+from studio.media.files import has_index_first, is_cut_short, open_regular_file, sniff_mime_type
 from studio.media.sound import read_audio
 from studio.media.types import FrameClip, Image, TimedFrame, VideoFacts
 
@@ -61,9 +63,13 @@ def iter_frames(path: Path | str, *, max_frames: int | None = None, field: str =
 
     Rotation and mirroring are applied; transparent parts are laid on white; colours follow the matrix and range that
     the file states, and where it states no matrix BT.709 from 1280 wide or 577 high and BT.601 below, as players do.
-    HDR is reduced to 8 bits without tone mapping. Raises `UnreadableMedia`, after the frames before the damage.
+    HDR is reduced to 8 bits without tone mapping. WebP pictures are read as well, a still one as a clip of one frame.
+    Raises `UnreadableMedia`, after the frames before the damage.
     """
     path = Path(path)
+    if sniff_mime_type(path, field=field) == "image/webp":
+        yield from islice(iter_webp_frames(path, field=field), max_frames)
+        return
     count = 0
     with open_container(path, field=field) as (container, mime_type):
         stream = _video_stream(container, path, field)
@@ -72,11 +78,16 @@ def iter_frames(path: Path | str, *, max_frames: int | None = None, field: str =
         first_pts: int | None = None
         last = -step
         shape: tuple[int, ...] | None = None
+        turned: _Orientation | None = None
+        rotation = 0.0
         for frame in _decode(container, stream, path, field):
             first_pts = frame.pts if first_pts is None else first_pts
             # A frame without a time stamp follows the one before at the average rate.
             last = last + step if frame.pts is None or first_pts is None else float((frame.pts - first_pts) * tick)
-            image = _to_rgb(frame)
+            if turned is None or frame.rotation != rotation:
+                # Looked up once: PyAV's side data holds on to its frame, and each frame would wait for the collector.
+                turned, rotation = _orientation(frame), frame.rotation
+            image = np.ascontiguousarray(turned.apply(_to_rgb(frame)))
             if shape is not None and image.shape != shape:
                 raise UnreadableMedia(f"the picture changes its size at frame {count}", field=field, got=path,
                                       allowed="one size throughout", fix="re-encode it at one size")  # fmt: skip
@@ -138,7 +149,7 @@ def _decode(container: InputContainer, stream: VideoStream, path: Path, field: s
 
 
 def _to_rgb(frame: VideoFrame) -> Image:
-    """Return the frame as upright (H, W, 3) uint8 RGB."""
+    """Return the frame as (H, W, 3) uint8 RGB, as it is stored."""
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     has_alpha = any(component.is_alpha for component in frame.format.components)
@@ -154,7 +165,7 @@ def _to_rgb(frame: VideoFrame) -> Image:
     if has_alpha:
         alpha = picture[:, :, 3:].astype(np.uint16)
         picture = ((picture[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(_orientation(frame).apply(picture))
+    return cast(Image, picture)
 
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED

@@ -2,74 +2,54 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 from studio.media.files import HEAD_BYTES, sniff_head
 from studio.provenance.explain import explain
-from studio.provenance.manifest import GENERATION_LABEL
-from studio.provenance.trust import offline_settings
+from studio.provenance.reading import INGREDIENT_PREFIX, C2paReading, IngredientReading, State, TimeStamp
+from studio.provenance.record_tree import interpret
+from studio.provenance.trust import TrustList, offline_settings
 
-State = Literal["trusted", "valid", "invalid", "absent"]
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
-_UNTRUSTED = "signingCredential.untrusted"
-_ELSEWHERE = "manifest.inaccessible"
-_TRUSTED = "signingCredential.trusted"
+__all__ = ["INGREDIENT_PREFIX", "C2paReading", "IngredientReading", "State", "read_c2pa", "read_manifest_store"]
+
+GAVE_UP = "org.localvideostudio.reading.gaveUp"
+
 _STATES: dict[str, State] = {"Trusted": "trusted", "Valid": "valid", "Invalid": "invalid"}
 # The SDK reads pictures and sound whole; a hostile one of many gigabytes would take all memory.
-MAX_OTHER_BYTES = 2**29
-INGREDIENT_PREFIX = "ingredient:"
+MAX_OTHER_BYTES = 2**28
+MAX_ACCOUNT_CHARACTERS = 2**24
+# An honest file of any size is read far faster than this; a file of a million boxes keeps the SDK busy for minutes.
+PATIENCE_SECONDS = 2.0
+SLOWEST_BYTES_PER_SECOND = 20e6
+
+# The description of the outermost box of every record (C2PA 2.4, "JUMBF embedding").
+_RECORD_START = b"jumdc2pa" + bytes.fromhex("00110010800000aa00389b71")
+_PIECE_BYTES, _SEARCHED_PIECES = 2**20, 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class IngredientReading:
-    """A file that went into another, as the other's signer recorded it. codes: what was wrong with it."""
-
-    title: str | None
-    mime_type: str | None
-    relationship: str | None
-    state: State
-    codes: tuple[str, ...]
-    generator: str | None
-
-    @property
-    def problem(self) -> str | None:
-        """Say in plain words what is wrong with it, None if nothing is."""
-        if self.state == "absent" and not self.codes:
-            return "it carried no Content Credentials"
-        return explain(self.codes) or ("its record does not hold" if self.codes else None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class C2paReading:
-    """What a file's Content Credentials say and whether they hold.
-
-    state: trusted (intact, signed under one of the given roots), valid (intact, signer unknown), invalid or absent.
-    codes: C2PA failure and informational codes; those of ingredients start with ``ingredient:``.
-    generator: what claims to have made the file. issuer: who signed, from the certificate.
-    manifest: the active manifest. generation: our own assertion in it; a claim like any other unless trusted.
-    problem: why it is not trusted, or which ingredient is not intact, in plain words; None if all is well.
-    """
-
-    state: State
-    codes: tuple[str, ...] = ()
-    generator: str | None = None
-    issuer: str | None = None
-    ingredients: tuple[IngredientReading, ...] = ()
-    manifest: dict[str, Any] | None = None
-    generation: dict[str, Any] | None = None
-    problem: str | None = None
-
-
-def read_c2pa(path: Path, *, mime_type: str | None = None, anchors_pem: bytes = b"") -> C2paReading:
+def read_c2pa(
+    path: Path,
+    *,
+    mime_type: str | None = None,
+    lists: Sequence[TrustList] = (),
+    manifest_store: bytes | None = None,
+) -> C2paReading:
     """Read and validate the Content Credentials of `path`. Never raises for what is in the file, never goes online.
 
     mime_type: used only where the content does not tell.
-    anchors_pem: the roots whose signers are trusted.
+    lists: whose signers are trusted, and whose time stamps.
+    manifest_store: the record where it is kept apart from the file; None reads the one inside.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -83,7 +63,11 @@ def read_c2pa(path: Path, *, mime_type: str | None = None, anchors_pem: bytes = 
         return _absent("this is not a kind of file that can carry Content Credentials")
     if not found.startswith("video/") and path.stat().st_size > MAX_OTHER_BYTES:
         return _absent(f"larger than any honest file of its kind ({path.stat().st_size / 2**20:.0f} MiB)")
-    return _read(path, found, anchors_pem)
+    with PatientFile(path) as file:
+        reading = _read(file, found, lists, manifest_store)
+    if reading.state == "absent":
+        return reading
+    return replace(reading, place="embedded" if manifest_store is None else "sidecar")
 
 
 def _mime_type_of(path: Path) -> str | None:
@@ -91,23 +75,96 @@ def _mime_type_of(path: Path) -> str | None:
         return sniff_head(file.read(HEAD_BYTES))
 
 
-def _read(path: Path, mime_type: str, anchors_pem: bytes) -> C2paReading:
+def read_manifest_store(manifest_store: bytes, *, lists: Sequence[TrustList] = ()) -> C2paReading:
+    """Validate a record by itself, without the file it belongs to: its failures then always name the content's hash."""
+    return _read(io.BytesIO(manifest_store), "application/c2pa", lists, None)
+
+
+def _read(
+    file: io.BytesIO | PatientFile, mime_type: str, lists: Sequence[TrustList], manifest_store: bytes | None
+) -> C2paReading:
+    try:
+        state, record = _validate(file, mime_type, lists, manifest_store)
+        vouching = _vouching(record, lists) if state == "trusted" else None
+        if vouching is not None and vouching.kind != "manifest":
+            # The library takes an authority for the time as one for signers too; only the others may speak.
+            signers = [item for item in lists if item.kind == "manifest"]
+            state, again = _validate(file, mime_type, signers, manifest_store)
+            vouching, record = (_vouching(again, signers), again) if state == "trusted" else (None, _untrusted(record))
+            state = state if state == "trusted" else "valid"
+        reading = replace(interpret(state, record), trust_list=None if vouching is None else vouching.name)
+        reading = replace(reading, time_stamp=_by_a_clock(reading.time_stamp, lists))
+    except Exception as error:  # a stranger's file may provoke anything; each means there is no usable record
+        reading = _failed(error, mime_type, file)
+    return _gave_up() if getattr(file, "has_given_up", False) else reading
+
+
+def _validate(
+    file: io.BytesIO | PatientFile, mime_type: str, lists: Sequence[TrustList], manifest_store: bytes | None
+) -> tuple[State, Mapping[str, Any]]:
     from c2pa import Context, Reader, Settings
 
-    try:
-        with (
-            Settings.from_dict(offline_settings(anchors_pem)) as settings,
-            Context(settings) as context,
-            path.open("rb") as file,
-            Reader(mime_type, file, context=context) as reader,
-        ):
-            state = _STATES.get(str(reader.get_validation_state()), "invalid")
-            return _interpret(state, json.loads(reader.json()))
-    except Exception as error:  # a stranger's file may provoke anything; each means there is no usable record
-        return _failed(error, mime_type)
+    file.seek(0)
+    with (
+        Settings.from_dict(offline_settings(lists)) as settings,
+        Context(settings) as context,
+        Reader(mime_type, file, manifest_data=manifest_store, context=context) as reader,
+    ):
+        account = reader.json()
+        if len(account) > MAX_ACCOUNT_CHARACTERS:
+            raise ValueError("a record far larger than any honest one")
+        return _STATES.get(str(reader.get_validation_state()), "invalid"), json.loads(account)
 
 
-def _failed(error: Exception, mime_type: str) -> C2paReading:
+class PatientFile(io.BufferedReader):
+    """A file that ends the reading once it has taken longer than any honest file of its size would.
+
+    The SDK reads through these methods alone, so this also ends a loop in native code.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(cast("io.RawIOBase", io.FileIO(path, "rb")))
+        size = self.seek(0, io.SEEK_END)
+        self.has_given_up = False
+        self._deadline = time.monotonic() + PATIENCE_SECONDS + size / SLOWEST_BYTES_PER_SECOND
+        self.seek(0)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._check()
+        return super().readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._check()
+        return super().seek(offset, whence)
+
+    def _check(self) -> None:
+        if time.monotonic() > getattr(self, "_deadline", float("inf")):
+            self.has_given_up = True
+            raise TimeoutError("reading it takes too long")
+
+
+def _vouching(store: Mapping[str, Any], lists: Sequence[TrustList]) -> TrustList | None:
+    """Return the list that vouches for the signer; a certificate trusted by itself is reported without a name."""
+    name = (store.get("validation_results") or {}).get("trustListUri")
+    if name == "":
+        return next((item for item in lists if item.leaves_pem), None)
+    return next((item for item in lists if item.name == name), None)
+
+
+def _by_a_clock(stamp: TimeStamp, lists: Sequence[TrustList]) -> TimeStamp:
+    """Take back the trust in a time stamp by an authority that is trusted for signers alone."""
+    is_signer = any(item.name == stamp.trust_list and item.kind != "tsa" for item in lists)
+    return replace(stamp, is_trusted=False, trust_list=None) if is_signer else stamp
+
+
+def _untrusted(store: Mapping[str, Any]) -> Mapping[str, Any]:
+    results = store["validation_results"]
+    active = results["activeManifest"]
+    failures = [*(active.get("failure") or ()), {"code": "signingCredential.untrusted"}]
+    return {**store, "validation_results": {**results, "activeManifest": {**active, "failure": failures}}}
+
+
+def _failed(error: Exception, mime_type: str, file: io.BytesIO | PatientFile) -> C2paReading:
     """Turn the library's exception into a reading: no record, a record elsewhere, or one that is broken."""
     kind, text = type(error).__name__.lstrip("_").removeprefix("C2pa"), str(error)
     if kind == "ManifestNotFound":
@@ -117,84 +174,33 @@ def _failed(error: Exception, mime_type: str) -> C2paReading:
     if kind == "NotSupported" or "type is unsupported" in text:
         return _absent(f"files of type {mime_type} cannot carry Content Credentials")
     if "could not be parsed" in text or kind == "Io":
+        if _holds_record(file):
+            return _broken("the file was damaged or changed so much that its Content Credentials cannot be checked")
         return _absent("the file is damaged or not what it seems, so no Content Credentials could be read")
-    return C2paReading(
-        state="invalid", codes=("general.error",), problem="its Content Credentials are damaged and cannot be read"
-    )
+    return _broken("its Content Credentials are damaged and cannot be read")
 
 
-def _interpret(state: State, store: Mapping[str, Any]) -> C2paReading:
-    manifests: Mapping[str, Any] = store.get("manifests") or {}
-    active: dict[str, Any] = manifests.get(str(store.get("active_manifest")), {})
-    results: Mapping[str, Any] = store.get("validation_results") or {}
-    own = results.get("activeManifest") or {}
-    failures, information = _codes(own.get("failure")), _codes(own.get("informational"))
-    ingredients = _ingredients(active, manifests, results.get("ingredientDeltas") or ())
-    theirs = [INGREDIENT_PREFIX + code for item in ingredients for code in item.codes]
-    return C2paReading(
-        state=state,
-        codes=tuple(dict.fromkeys([*failures, *information, *theirs])),
-        generator=_generator(active),
-        issuer=(active.get("signature_info") or {}).get("issuer"),
-        ingredients=ingredients,
-        manifest=active or None,
-        generation=_assertion(active, GENERATION_LABEL),
-        problem=_problem(state, failures, ingredients),
-    )
+def _holds_record(file: io.BytesIO | PatientFile) -> bool:
+    """Say whether a record begins in the first 64 MiB of a file that the SDK cannot find its way in."""
+    with suppress(TimeoutError):
+        file.seek(0)
+        tail = b""
+        for _ in range(_SEARCHED_PIECES):
+            piece = file.read(_PIECE_BYTES)
+            if _RECORD_START in tail + piece:
+                return True
+            if len(piece) < _PIECE_BYTES:
+                return False
+            tail = piece[-len(_RECORD_START) :]
+    return False
 
 
-def _problem(state: State, failures: Iterable[str], ingredients: Iterable[IngredientReading]) -> str | None:
-    if state != "trusted":
-        return explain(tuple(failures)) or "the record does not hold, for a reason the studio has no words for"
-    broken = next((item for item in ingredients if item.state == "invalid"), None)
-    return f"the file itself is intact, but not its ingredient {broken.title}: {broken.problem}" if broken else None
+def _broken(problem: str) -> C2paReading:
+    return C2paReading(state="invalid", codes=("general.error",), failures=("general.error",), problem=problem)
 
 
-def _ingredients(
-    active: Mapping[str, Any], manifests: Mapping[str, Any], deltas: Iterable[Mapping[str, Any]]
-) -> tuple[IngredientReading, ...]:
-    later = {str(delta.get("ingredientAssertionURI", "")).rsplit("/", 1)[-1]: delta for delta in deltas}
-    readings = []
-    for item in active.get("ingredients") or ():
-        recorded = (item.get("validation_results") or {}).get("activeManifest") or {}
-        delta = (later.get(item.get("label", "")) or {}).get("validationDeltas") or {}
-        codes = tuple(dict.fromkeys([*_codes(recorded.get("failure")), *_codes(delta.get("failure"))]))
-        readings.append(
-            IngredientReading(
-                title=item.get("title"),
-                mime_type=item.get("format"),
-                relationship=item.get("relationship"),
-                state=_ingredient_state(item, codes, _codes(recorded.get("success"))),
-                codes=codes,
-                generator=_generator(manifests.get(str(item.get("active_manifest")), {})),
-            )
-        )
-    return tuple(readings)
-
-
-def _ingredient_state(item: Mapping[str, Any], failures: tuple[str, ...], successes: tuple[str, ...]) -> State:
-    if not item.get("active_manifest") and not set(failures) - {_ELSEWHERE}:
-        return "absent"
-    if set(failures) - {_UNTRUSTED}:
-        return "invalid"
-    return "trusted" if _TRUSTED in successes and not failures else "valid"
-
-
-def _generator(manifest: Mapping[str, Any]) -> str | None:
-    first = next(iter(manifest.get("claim_generator_info") or ()), None)
-    if first is None:
-        return manifest.get("claim_generator")
-    return " ".join(str(first[part]) for part in ("name", "version") if first.get(part)) or None
-
-
-def _assertion(manifest: Mapping[str, Any], label: str) -> dict[str, Any] | None:
-    found = next((item for item in manifest.get("assertions") or () if item.get("label") == label), None)
-    data = found.get("data") if found else None
-    return data if isinstance(data, dict) else None
-
-
-def _codes(entries: Iterable[Mapping[str, Any]] | None) -> tuple[str, ...]:
-    return tuple(str(entry.get("code")) for entry in entries or ())
+def _gave_up() -> C2paReading:
+    return C2paReading(state="absent", codes=(GAVE_UP,), failures=(GAVE_UP,), problem=explain((GAVE_UP,)))
 
 
 def _absent(problem: str) -> C2paReading:

@@ -21,7 +21,8 @@ import pytest
 
 from studio.errors import DiskFull, SealFailed
 from studio.export import encoder
-from studio.export.encoder import encode_jpeg, encode_mp4
+from studio.export.encoder import encode_mp4
+from studio.export.pictures import encode_jpeg
 from studio.media import Audio, iter_frames, probe_video, read_audio, read_image
 from tests.studio.media_files import Images, pan, psnr, tone, write_mp4
 
@@ -229,7 +230,7 @@ class TestFailing:
         script = tmp_path / "ffmpeg"
         script.write_text("#!/bin/sh\necho first >&2\necho the codec is on strike >&2\nexit 3\n")
         script.chmod(0o755)
-        monkeypatch.setattr(encoder, "_ffmpeg", lambda: str(script))
+        monkeypatch.setattr(encoder, "executable", lambda: str(script))
         with pytest.raises(SealFailed, match="ffmpeg: the codec is on strike"):
             self.encode(tmp_path, noise(20))
         assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
@@ -253,10 +254,11 @@ class TestFailing:
 
     def test_ctrl_c_leaves_no_process_and_no_file(self, tmp_path: Path) -> None:
         program = textwrap.dedent(f"""
-            import itertools, numpy as np
+            import itertools, numpy as np, signal
             from fractions import Fraction
             from pathlib import Path
             from studio.export.encoder import encode_mp4
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
             frames = (np.zeros((64, 64, 3), np.uint8) for _ in itertools.count())
             encode_mp4(frames, Path({str(tmp_path / "a.mp4")!r}), width=64, height=64, frame_rate=Fraction(24))
         """)

@@ -112,7 +112,22 @@ def test_verify_of_a_changed_file_exits_1_and_says_why(terminal: Terminal) -> No
     Path("changed.mp4").write_bytes(content)
     assert terminal.json("verify", "changed.mp4", code=1)["reason"]
     assert terminal.run("verify", "changed.mp4") == 1
-    assert "reason:" in terminal.stdout
+    assert terminal.stdout.startswith("ALTERED ")
+    assert "was changed after" in terminal.stdout
+
+
+def test_verify_shows_one_screen_and_more_on_demand(terminal: Terminal) -> None:
+    path = make(terminal)["asset"]["path"]
+    assert terminal.run("verify", path) == 0
+    screen = terminal.stdout
+    assert screen.startswith("INTACT ")
+    assert len(screen.splitlines()) <= 24
+    assert "Disclosures" not in screen
+    assert terminal.run("verify", "--full", "--no-search", path) == 0
+    assert terminal.stdout.startswith(screen[: screen.index("file ")])
+    assert "EU AI Act" in terminal.stdout
+    assert "California SB 942" in terminal.stdout
+    assert "finest detail" in terminal.stdout
 
 
 def test_check_of_a_faulty_clip_exits_1(terminal: Terminal) -> None:

@@ -6,24 +6,33 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from studio.config import VisibleLabel
 from studio.errors import UnsupportedValue
 from studio.request import Conditioning, GenerationRequest, OptionValue, Role, Task
+from ui.cli.console import print_note
 
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,9}/\d{1,9}", re.ASCII)
+MAX_SECONDS = 10_000_000
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 
-ModelId = Annotated[str, typer.Option("--model", "-m", help="Id of the model, see `studio models`.", metavar="ID")]
-Prompt = Annotated[str, typer.Option("--prompt", "-p", help="What the clip shows.")]
-NegativePrompt = Annotated[str, typer.Option("--negative-prompt", help="What it should not show.")]
+ModelId = Annotated[
+    str | None, typer.Option("--model", "-m", help="Id of the model, see `studio models`.", metavar="ID")
+]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="Make the clip of this sealed file again; other options override.", metavar="FILE"),
+]
+Prompt = Annotated[str | None, typer.Option("--prompt", "-p", help="What the clip shows.")]
+NegativePrompt = Annotated[str | None, typer.Option("--negative-prompt", help="What it should not show.")]
 Image = Annotated[Path | None, typer.Option("--image", "-i", help="Picture to start from.", metavar="FILE")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same frames. Drawn when left out.")]
 Width = Annotated[int | None, typer.Option("--width", help="Pixels.")]
@@ -37,30 +46,58 @@ GuidanceScale = Annotated[float | None, typer.Option("--guidance-scale", help="H
 Option = Annotated[
     list[str] | None, typer.Option("--option", "-o", help="The model's own parameter; repeatable.", metavar="KEY=VALUE")
 ]
+Label = Annotated[
+    str | None, typer.Option("--label", help="Draw a visible AI label: text, icon or none.", metavar="KIND")
+]
 TaskName = Annotated[str | None, typer.Option("--task", help="Such as text-to-video or image-to-video.")]
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all the arguments of a request, and hand it the finished one as ``request``."""
-    of_request = inspect.signature(build_request, eval_str=True).parameters
+    of_request = inspect.signature(_fields, eval_str=True).parameters
     own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != "request"]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        request = build_request(**{name: values.pop(name) for name in of_request})
-        command(request=request, **values)
+        recipe = values.pop("recipe")
+        fields = _fields(**{name: values.pop(name) for name in of_request})
+        command(request=build_request(fields, recipe), **values)
 
-    parameters = [*of_request.values(), *own]
+    parameters = [*of_request.values(), _RECIPE, *own]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {item.name: item.annotation for item in parameters}
     return wrapper
 
 
-def build_request(
+_RECIPE = inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=RecipeFile)
+
+
+def build_request(fields: Mapping[str, Any], recipe_file: Path | None = None) -> GenerationRequest:
+    """Return the request that the arguments describe. Ranges are checked later, against the model's row.
+
+    fields: of `GenerationRequest`, those that were given. recipe_file: what they change the recipe of.
+    """
+    if recipe_file is not None:
+        return _from_recipe(recipe_file, fields)
+    if "model" not in fields:
+        raise UnsupportedValue("none was named", field="model", fix="add --model ID; `studio models` lists them")
+    return GenerationRequest(**fields)
+
+
+def _from_recipe(path: Path, fields: Mapping[str, Any]) -> GenerationRequest:
+    from studio.app import Studio
+
+    recipe = Studio().recipe(path)
+    for remark in recipe.remarks(fields):
+        print_note(f"note: {remark}")
+    return recipe.with_changes(fields)
+
+
+def _fields(
     *,
-    model: ModelId,
-    prompt: Prompt = "",
-    negative_prompt: NegativePrompt = "",
+    model: ModelId = None,
+    prompt: Prompt = None,
+    negative_prompt: NegativePrompt = None,
     image: Image = None,
     task: TaskName = None,
     seed: Seed = None,
@@ -71,23 +108,24 @@ def build_request(
     steps: Steps = None,
     guidance_scale: GuidanceScale = None,
     option: Option = None,
-) -> GenerationRequest:
-    """Return the request that the arguments describe. Ranges are checked later, against the model's row."""
-    return GenerationRequest(
-        model=model,
-        task=parse_task(task),
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=seed,
-        width=width,
-        height=height,
-        num_frames=num_frames,
-        frame_rate=parse_frame_rate(frame_rate),
-        num_inference_steps=steps,
-        guidance_scale=guidance_scale,
-        conditionings=() if image is None else (Conditioning(role=Role.FIRST_FRAME, path=image),),
-        options=parse_options(option),
-    )
+) -> dict[str, Any]:
+    """Return the fields of a request that were given."""
+    fields = {
+        "model": model,
+        "task": parse_task(task),
+        "prompt": prompt,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+        "width": width,
+        "height": height,
+        "num_frames": num_frames,
+        "frame_rate": parse_frame_rate(frame_rate),
+        "num_inference_steps": steps,
+        "guidance_scale": guidance_scale,
+        "conditionings": None if image is None else (Conditioning(role=Role.FIRST_FRAME, path=image),),
+        "options": parse_options(option) or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:
@@ -97,6 +135,14 @@ def confirm(question: str, *, yes: bool, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise UnsupportedValue("deleting needs a yes", field="yes", got="nobody to ask", fix="add --yes")
     typer.confirm(question, abort=True, err=True)
+
+
+def parse_label(text: str | None) -> VisibleLabel | None:
+    """Return the kind of label of this name, or refuse naming those there are."""
+    match text:
+        case None | "none" | "text" | "icon":
+            return text
+    raise UnsupportedValue("no such label", field="label", got=text, allowed="text, icon or none")
 
 
 def parse_task(text: str | None) -> Task | None:
@@ -123,6 +169,15 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
             "not a frame rate", field="frame_rate", got=text, allowed="such as 24, 23.976 or 30000/1001"
         )
     return rate
+
+
+def parse_seconds(seconds: float | None, field: str) -> Fraction | None:
+    """Return a time as an exact fraction, to the microsecond."""
+    if seconds is None:
+        return None
+    if not 0 <= seconds < MAX_SECONDS:
+        raise UnsupportedValue("not a time in the clip", field=field, got=seconds, allowed="seconds, such as 1.5")
+    return Fraction(round(seconds * 1_000_000), 1_000_000)
 
 
 def parse_options(items: list[str] | None) -> dict[str, OptionValue]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.commands import clips, inspection, library, machine, models, quarantine
+from ui.cli.commands import clips, identity, inspection, library, machine, models, quarantine
 
 app = typer.Typer(
     name="studio",
@@ -41,3 +41,4 @@ app.command("doctor")(machine.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(library.app, name="library")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(identity.app, name="identity")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +19,11 @@ from sqlalchemy.orm import Session
 from studio import disk
 from studio.app import Studio
 from studio.errors import Canceled, DiskFull, GenerationFailed, OutputRefused, RequestError, SealFailed
-from studio.export import gate
+from studio.export import gate, marking
 from studio.jobs.quarantine import InWork
-from studio.jobs.run import Progress
+from studio.jobs.run import Progress, _keep_inputs
 from studio.jobs.states import JobState
+from studio.library.asset import file_sha256
 from studio.library.store import new_id
 from studio.library.tables import AssetRow
 from studio.media import iter_frames, probe_video
@@ -224,7 +226,7 @@ def test_a_failing_delivery_says_where_the_sealed_clip_is(
 
 def test_a_clip_that_holds_no_mark_is_sealed_with_a_warning(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     unread = WatermarkReading(detected=False, payload=None, confidence=0.0)
-    monkeypatch.setattr(gate, "_read_mark", lambda *_: unread)
+    monkeypatch.setattr(marking, "read_mark", lambda *_: unread)
     outcome = studio.generate(wish())
     assert outcome.asset.watermark_id is None
     assert gate.NO_MARK in outcome.warnings
@@ -367,3 +369,15 @@ def test_concurrent_runs_do_not_meet(studio: Studio) -> None:
         outcomes = list(pool.map(lambda seed: studio.generate(wish(seed=seed)), range(3)))
     assert len({outcome.asset.id for outcome in outcomes}) == 3
     assert all(outcome.verification.c2pa.state == "trusted" for outcome in outcomes)
+
+
+def test_credentials_beside_an_input_are_kept_with_it(studio: Studio, tmp_path: Path) -> None:
+    asset = studio.generate(wish()).asset
+    clip = studio.export(asset.id, tmp_path / "clip.webm")
+    assert clip.sidecar is not None
+    item = Conditioning(role=Role.SOURCE_VIDEO, path=clip.path, sha256=file_sha256(clip.path))
+    folder = tmp_path / "job"
+    folder.mkdir()
+    resolved = replace(studio.resolve(wish()), conditionings=(item,))
+    (kept,) = _keep_inputs(resolved, folder).conditionings
+    assert kept.path.with_suffix(".c2pa").read_bytes() == clip.sidecar.read_bytes()

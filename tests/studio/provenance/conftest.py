@@ -42,6 +42,7 @@ PROVENANCE = Provenance(
     created_at=datetime(2026, 11, 22, 12, 0, tzinfo=UTC),
     studio_version="0.1.0",
     prompt=PROMPT,
+    prompt_key="5c" * 32,
     negative_prompt="blurry stripes",
     seed=2**63 - 1,
     num_inference_steps=20,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,14 +19,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtensionOID
 
 from studio.errors import EnvironmentFault, StoreFault
-from studio.provenance.certificates import (
-    C2PA_CLAIM_SIGNING,
-    EMAIL_PROTECTION,
-    DamagedIdentity,
-    SigningIdentity,
-    load_or_create,
-    watermark_key,
-)
+from studio.provenance import safekeeping
+from studio.provenance.certificates import DamagedIdentity, SigningIdentity, load_or_create, rotate, watermark_key
+from studio.provenance.issuing import C2PA_CLAIM_SIGNING, EMAIL_PROTECTION
+from tests.studio.provenance.authorities import YESTERDAY, Authority, new_key, pem
 
 
 def mode(path: Path) -> int:
@@ -144,6 +144,107 @@ def test_a_short_watermark_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "watermark" / "key.bin").write_bytes(b"short")
     with pytest.raises(DamagedIdentity, match="wrong length"):
         watermark_key(tmp_path)
+
+
+def test_a_rotation_makes_a_new_identity_and_keeps_the_old_ones_root(tmp_path: Path) -> None:
+    old = load_or_create(tmp_path)
+    new = rotate(tmp_path)
+    assert new.fingerprint != old.fingerprint
+    assert load_or_create(tmp_path) == new
+    assert old.anchors_pem in new.anchors_pem
+    assert len(x509.load_pem_x509_certificates(new.anchors_pem)) == 2
+    assert len(x509.load_pem_x509_certificates(rotate(tmp_path).anchors_pem)) == 3
+
+
+def test_a_rotation_destroys_the_old_key(tmp_path: Path) -> None:
+    key = load_or_create(tmp_path).key_pem
+    assert key is not None
+    rotate(tmp_path)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.parent.name.split("-")[0] for path in kept if path.name == "key.pem") == ["current"]
+    assert all(key not in path.read_bytes() for path in kept)
+    assert {mode(path) for path in kept} == {0o600}
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize("steps", range(11))
+def test_a_crash_at_any_step_of_a_rotation_leaves_an_identity_that_works(
+    steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every change of the folder is a step; the process dies after so many of them."""
+    old = load_or_create(tmp_path)
+    left = iter(range(steps))
+
+    def dying(change: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
+            if next(left, None) is None:
+                raise Crash
+            return change(*arguments, **options)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        for name in ("publish", "_retire", "_destroy"):
+            patch.setattr(safekeeping, name, dying(getattr(safekeeping, name)))
+        patch.setattr(safekeeping.os, "replace", dying(os.replace))
+        patch.setattr(safekeeping.shutil, "rmtree", dying(shutil.rmtree))
+        with suppress(Crash):
+            rotate(tmp_path)
+    found = load_or_create(tmp_path)
+    assert old.anchors_pem in found.anchors_pem
+    assert [path.parent.name for path in tmp_path.rglob("key.pem") if path.parent.name != "next"] == ["current"]
+    final = rotate(tmp_path)  # and the next rotation clears up what was left
+    assert old.anchors_pem in final.anchors_pem
+    assert found.anchors_pem.splitlines()[1] in final.anchors_pem.splitlines()
+    assert [path.parent.name for path in tmp_path.rglob("key.pem")] == ["current"]
+
+
+def test_processes_that_rotate_and_sign_at_once_all_end_with_a_whole_identity(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from studio.provenance.certificates import *;"
+        "folder = Path(sys.argv[1]); sys.stdin.read(1);"
+        "[rotate(folder) if sys.argv[2] == 'rotate' and i % 3 == 0 else load_or_create(folder) for i in range(9)];"
+        "print('whole')"
+    )
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "id"), work],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for work in ("rotate", "rotate", "read")
+    ]
+    for process in starts:
+        assert process.stdin is not None
+        process.stdin.write("x")
+        process.stdin.flush()
+    ends = [process.communicate(timeout=120) for process in starts]
+    assert [end[0].strip() for end in ends] == ["whole"] * 3, ends
+    assert len(list((tmp_path / "id").glob("retired-*"))) in (5, 6)  # the first may have found nothing to retire
+    names = {path.name.split("-")[0] for path in (tmp_path / "id").iterdir()}
+    assert names == {"current", "retired", ".lock"}
+
+
+def test_an_expired_identity_says_so_and_rotation_mends_it(tmp_path: Path) -> None:
+    load_or_create(tmp_path)
+    home, root, key = tmp_path / "current", Authority(), new_key()
+    (home / "chain.pem").write_bytes(pem(root.issue(key, until=YESTERDAY)))
+    (home / "key.pem").write_bytes(pem(key))
+    (home / "root.pem").write_bytes(pem(root.certificate))
+    with pytest.raises(DamagedIdentity, match="studio identity rotate"):
+        load_or_create(tmp_path)
+    assert pem(root.certificate) in rotate(tmp_path).anchors_pem
+
+
+def test_a_damaged_identity_can_be_rotated_away(tmp_path: Path) -> None:
+    load_or_create(tmp_path)
+    (tmp_path / "current" / "key.pem").write_bytes(b"garbage")
+    assert rotate(tmp_path) == load_or_create(tmp_path)
 
 
 def test_an_identity_put_aside_stays_trusted(tmp_path: Path) -> None:

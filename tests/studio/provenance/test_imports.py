@@ -5,7 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MODULES = ["certificates", "codeword", "explain", "inspect", "manifest", "origin", "trust", "watermark"]
+MODULES = [
+    "certificates",
+    "explain",
+    "inspect",
+    "issuing",
+    "keys",
+    "manifest",
+    "origin",
+    "own_certificate",
+    "signers",
+    "stamp_queue",
+    "timestamps",
+    "trust",
+    "watermark",
+]
 HEAVY = {"c2pa", "cv2", "cryptography", "torch", "gradio", "av"}
 
 

@@ -13,6 +13,7 @@ from studio.media.files import sniff_head
 from studio.provenance.certificates import SigningIdentity
 from studio.provenance.explain import explain
 from studio.provenance.inspect import read_c2pa
+from studio.provenance.trust import TrustList, identity_list
 from tests.studio.provenance.conftest import SignedFile
 
 FTYP = struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"isom")
@@ -87,11 +88,11 @@ def test_a_signed_file_cut_or_damaged_anywhere_never_raises(
     broken = tmp_path / "broken.mp4"
     for position in map(int, rng.integers(0, len(content), 80)):
         broken.write_bytes(content[:position])
-        assert read_c2pa(broken, anchors_pem=identity.anchors_pem).state in ("absent", "invalid")
+        assert read_c2pa(broken, lists=[identity_list(identity)]).state in ("absent", "invalid")
         changed = bytearray(content)
         changed[position] ^= 1 << int(rng.integers(0, 8))
         broken.write_bytes(bytes(changed))
-        reading = read_c2pa(broken, anchors_pem=identity.anchors_pem)
+        reading = read_c2pa(broken, lists=[identity_list(identity)])
         assert reading.state != "trusted" or not _is_bound(content, position)
         assert reading.problem or reading.state == "trusted"
 
@@ -103,7 +104,8 @@ def _is_bound(content: bytes, position: int) -> bool:
 
 
 def test_unknown_anchors_are_an_absence_of_trust_not_a_crash(signed_file: SignedFile) -> None:
-    assert read_c2pa(signed_file(), anchors_pem=b"not a certificate").state in ("valid", "absent", "invalid")
+    nonsense = TrustList(name="nonsense", uri=None, pem=b"not a certificate", dated=None)
+    assert read_c2pa(signed_file(), lists=[nonsense]).state in ("valid", "absent", "invalid")
 
 
 @pytest.mark.parametrize(

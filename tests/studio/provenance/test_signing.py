@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from studio.config import PromptPolicy
 from studio.errors import DiskFull, SealFailed
@@ -22,7 +24,7 @@ from studio.export.signer import sign
 from studio.provenance.certificates import SigningIdentity, load_or_create
 from studio.provenance.inspect import read_c2pa
 from studio.provenance.manifest import Ingredient, Origin, build_manifest
-from studio.provenance.trust import offline_settings
+from studio.provenance.trust import identity_list, offline_settings
 from tests.studio.provenance.conftest import MARK, PROMPT, PROVENANCE, SignedFile, provenance_of, run_ffmpeg
 
 MP4 = "video/mp4"
@@ -34,7 +36,7 @@ def test_every_origin_is_trusted_at_home_and_valid_elsewhere(
 ) -> None:
     parent = signed_file(name="parent.mp4")
     path = signed_file(provenance_of(origin, parent=parent))
-    home = read_c2pa(path, anchors_pem=identity.anchors_pem)
+    home = read_c2pa(path, lists=[identity_list(identity)])
     assert (home.state, home.problem) == ("trusted", None)
     assert home.generator == "Local Video Studio 0.1.0"
     assert home.issuer == "Local Video Studio"
@@ -42,8 +44,8 @@ def test_every_origin_is_trusted_at_home_and_valid_elsewhere(
     assert home.generation["job_id"] == "job-1"
     assert home.generation["seed"] == str(2**63 - 1)
     assert all(item.state == "trusted" for item in home.ingredients)
-    for anchors in (stranger.anchors_pem, b""):
-        elsewhere = read_c2pa(path, anchors_pem=anchors)
+    for lists in ([identity_list(stranger)], []):
+        elsewhere = read_c2pa(path, lists=lists)
         assert elsewhere.state == "valid"
         assert "signingCredential.untrusted" in elsewhere.codes
         assert elsewhere.problem == "intact, but the signer is not one this studio knows"
@@ -70,6 +72,35 @@ def test_an_independent_verifier_agrees(
     assert (bad["integrity"], bad["hard_binding"]) == ("invalid", "mismatch")
 
 
+ANY_TEXT = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(["\ud800", "\x00", "\u202e", "𝄞" * 400])
+ANY_VALUE = st.booleans() | st.integers() | st.floats() | ANY_TEXT
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(ANY_TEXT, min_size=6, max_size=6), options=st.dictionaries(ANY_TEXT, ANY_VALUE, max_size=4))
+def test_whatever_users_and_providers_write_can_be_signed_and_read(
+    texts: list[str], options: dict[str, Any], unsigned: Path, identity: SigningIdentity
+) -> None:
+    provenance = replace(
+        PROVENANCE,
+        prompt_policy=PromptPolicy.FULL,
+        prompt=texts[0],
+        negative_prompt=texts[1],
+        model_name=texts[2] or "a model",
+        provider=texts[3] or None,
+        provider_job_id=texts[4],
+        warnings=(texts[5],),
+        options=options,
+        checks=(("flicker", None, float("nan")),),
+        seed=2**80,
+    )
+    path = unsigned.with_name("written.mp4")
+    manifest = build_manifest(provenance, title=texts[5], watermark=None)
+    sign(unsigned, path, mime_type=MP4, manifest=manifest, ingredients=(), identity=identity)
+    reading = read_c2pa(path, lists=[identity_list(identity)])
+    assert (reading.state, reading.problem) == ("trusted", None)
+
+
 def test_the_source_is_untouched_and_the_store_is_returned(
     unsigned: Path, signed_file: SignedFile, identity: SigningIdentity, tmp_path: Path
 ) -> None:
@@ -85,7 +116,7 @@ def test_a_thumbnail_travels_with_the_file(signed_file: SignedFile, identity: Si
 
     picture = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
     path = signed_file(thumbnail_jpeg=picture)
-    reading = read_c2pa(path, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(path, lists=[identity_list(identity)])
     assert reading.manifest is not None
     assert reading.manifest["thumbnail"]["format"] == "image/jpeg"
     assert picture in path.read_bytes()
@@ -121,7 +152,7 @@ def test_a_changed_file_is_invalid_and_the_reason_is_named(
 ) -> None:
     path = signed_file()
     path.write_bytes(change(path.read_bytes()))
-    reading = read_c2pa(path, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(path, lists=[identity_list(identity)])
     assert reading.state == "invalid"
     assert words in (reading.problem or "")
 
@@ -144,7 +175,7 @@ def test_a_broken_ingredient_is_named_although_the_file_is_intact(
         Ingredient(path=path, title=title, mime_type=MP4, relationship="inputTo") for title, path in files.items()
     )
     path = signed_file(replace(PROVENANCE, origin=Origin.CONDITIONED_VIDEO, ingredients=ingredients), name="new.mp4")
-    reading = read_c2pa(path, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(path, lists=[identity_list(identity)])
     assert [(item.title, item.state) for item in reading.ingredients] == [("bad", "invalid"), ("plain", "absent")]
     assert reading.state == "trusted"
     assert "ingredient:assertion.bmffHash.mismatch" in reading.codes
@@ -173,7 +204,7 @@ def test_other_formats_are_signed_and_recognised_by_content(
     else:
         run_ffmpeg("-i", str(unsigned), str(raw))
     path = signed_file(source=raw, mime_type=mime_type, name="file.without-a-telling-name")
-    reading = read_c2pa(path, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(path, lists=[identity_list(identity)])
     assert (reading.state, reading.problem) == ("trusted", None)
 
 
@@ -253,7 +284,7 @@ def test_an_odd_ingredient_does_not_stop_the_sealing(
     else:
         path.write_bytes(b"\x1aE\xdf\xa3" + b"\x00" * 100)
     made = signed_file(provenance_of(Origin.CONDITIONED_VIDEO, parent=path, mime_type="image/png"))
-    reading = read_c2pa(made, anchors_pem=identity.anchors_pem)
+    reading = read_c2pa(made, lists=[identity_list(identity)])
     assert (reading.state, reading.problem) == ("trusted", None)
     assert [item.state for item in reading.ingredients] == ["absent"]
 
@@ -281,7 +312,7 @@ def _listener() -> Iterator[tuple[str, list[int]]]:
 def _with_remote_manifest(source: Path, destination: Path, url: str, identity: SigningIdentity) -> None:
     from c2pa import Builder, C2paSignerInfo, Context, Settings, Signer
 
-    context = Context(Settings.from_dict(offline_settings(identity.anchors_pem)))
+    context = Context(Settings.from_dict(offline_settings([identity_list(identity)])))
     builder = Builder(build_manifest(PROVENANCE, title="x", watermark=None), context)
     builder.set_no_embed()
     builder.set_remote_url(url)
@@ -298,9 +329,9 @@ def test_nobody_is_called_when_a_file_points_to_a_server(
     remote = tmp_path / "remote.mp4"
     with _listener() as (url, calls):
         _with_remote_manifest(unsigned, remote, url, identity)
-        reading = read_c2pa(remote, anchors_pem=identity.anchors_pem)
+        reading = read_c2pa(remote, lists=[identity_list(identity)])
         made = signed_file(provenance_of(Origin.CONDITIONED_VIDEO, parent=remote))
-        assert read_c2pa(made, anchors_pem=identity.anchors_pem).ingredients[0].state == "absent"
+        assert read_c2pa(made, lists=[identity_list(identity)]).ingredients[0].state == "absent"
         assert calls == []
         with pytest.raises(Exception, match="fetch"), remote.open("rb") as file:
             Reader(MP4, file)  # the library's own way does call: the trap works
@@ -313,4 +344,4 @@ def test_files_of_a_retired_identity_stay_trusted(unsigned: Path, signed_file: S
     folder = tmp_path / "id"
     path = signed_file(by=load_or_create(folder))
     (folder / "current").rename(folder / "retired-1")
-    assert read_c2pa(path, anchors_pem=load_or_create(folder).anchors_pem).state == "trusted"
+    assert read_c2pa(path, lists=[identity_list(load_or_create(folder))]).state == "trusted"

@@ -101,6 +101,66 @@ def test_a_large_clip_keeps_the_mark(marked_texture: list[Frame], crf: int, filt
     assert read(frames).payload == PAYLOAD
 
 
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ("crop=iw*0.9:ih*0.9:iw*0.07:ih*0.02", "cut to 90% of its size"),
+        ("crop=iw*0.75:ih*0.75", "cut to 75% of its size"),
+        ("hflip", "mirrored"),
+        ("scale=640:480", "stretched 0.75 times in width"),
+        ("rotate=2*PI/180", "turned by 2.0 degrees"),
+        ("scale=768:-2,pad=768:768:(ow-iw)/2:(oh-ih)/2", None),
+        ("crop=iw*0.95:ih*0.95,scale=iw*0.75:ih*0.75,fps=24", "cut to 95% of its size"),
+        ("drawbox=x=iw*0.58:y=ih*0.05:w=iw*0.39:h=ih*0.39:color=blue:t=fill", None),
+    ],
+)
+def test_the_mark_is_found_again_in_a_changed_picture(
+    marked_texture: list[Frame], filters: str, words: str | None, tmp_path: Path
+) -> None:
+    frames = decode(
+        encode(marked_texture, tmp_path / "clip.mp4", crf=28, filters=f"{filters},pad=ceil(iw/2)*2:ceil(ih/2)*2")
+    )
+    detector = WatermarkDetector(KEY)
+    for frame in frames:
+        detector.update(frame)
+    reading = detector.finish(search=True)
+    assert reading.payload == PAYLOAD
+    if words is not None:
+        assert words in (reading.transform or "")
+
+
+def test_a_mark_too_faint_to_be_read_is_recognised_among_known_ones(
+    marked_texture: list[Frame], tmp_path: Path
+) -> None:
+    """Where the codec left half of it, knowing the library's marks is what tells whose it is."""
+    frames = decode(encode(marked_texture[:4], tmp_path / "clip.mp4", crf=28))[:1]
+    rng = np.random.default_rng(5)
+    noisy = [np.clip(frame + rng.normal(0, 14, frame.shape), 0, 255).astype(np.uint8) for frame in frames]
+    assert read(noisy).payload is None
+    others = [int(item) for item in rng.integers(1, 2**63, 2000)]
+    detector, stranger = WatermarkDetector(KEY, known=[*others, PAYLOAD]), WatermarkDetector(KEY, known=others)
+    for frame in noisy:
+        detector.update(frame)
+        stranger.update(frame)
+    reading = detector.finish()
+    assert reading.payload == PAYLOAD
+    assert reading.with_index
+    assert not stranger.finish().detected
+
+
+def test_a_short_mark_is_read_where_a_long_one_does_not_fit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    frame = np.clip(rng.normal(120, 20, (72, 72, 3)), 0, 255).astype(np.uint8)
+    found = {}
+    for bits in (64, 24):
+        marked = WatermarkEmbedder(KEY, PAYLOAD % 2**bits, 72, 72, 2.5, bits=bits).apply(frame)
+        found[bits] = read(decode(encode([marked], tmp_path / "clip.mp4")))
+    assert not found[64].detected
+    assert found[24].payload == PAYLOAD % 2**24
+    assert found[24].identifier == "abcdef"
+    assert len(found[24].identifier or "") == 6
+
+
 def test_one_decoded_frame_of_a_large_clip_is_enough(marked_texture: list[Frame], tmp_path: Path) -> None:
     frames = decode(encode(marked_texture, tmp_path / "clip.mp4", crf=23))
     assert read(frames[4:5]).payload == PAYLOAD
@@ -138,11 +198,13 @@ def test_the_same_input_gives_the_same_mark_and_leaves_the_frame_alone() -> None
 
 def test_the_pattern_of_a_key_never_changes() -> None:
     """Files out there depend on it: a changed digest means a new ALGORITHM name."""
-    from studio.provenance.watermark import _spread
+    from studio.provenance.watermark.codeword import FULL
+    from studio.provenance.watermark.pattern import pattern_of
 
-    order, signs = _spread(KEY)
-    assert order[:8].tolist() == [64, 81, 2, 194, 164, 192, 77, 51]
-    assert signs[:8].tolist() == [-1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0]
+    pattern = pattern_of(KEY, FULL, "fine")
+    assert pattern.order[:8].tolist() == [411, 157, 40, 197, 61, 101, 257, 229]
+    assert pattern.signs[:8].tolist() == [1.0, 1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 1.0]
+    assert pattern.cycles[:3].tolist() == [[11, 3], [14, 8], [20, 8]]
 
 
 def test_a_wrong_key_finds_nothing(marked_texture: list[Frame]) -> None:

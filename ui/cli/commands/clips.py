@@ -24,6 +24,7 @@ def generate(
         Path | None, typer.Option("--output", help="Also copy the sealed clip here.", metavar="FILE")
     ] = None,
     force: argument.Force = False,
+    label: argument.Label = None,
     as_json: argument.Json = False,
 ) -> None:
     """Make one clip: checked, watermarked, signed, verified."""
@@ -35,6 +36,7 @@ def generate(
             request,
             output=output,
             overwrite=force,
+            label=argument.parse_label(label),
             observe=observe,
             warn=lambda text: print_note(f"note: {text}"),
         )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from studio.errors import UnsupportedValue
 from ui.cli import arguments as argument
-from ui.cli.console import print_json, print_line, print_table
+from ui.cli.console import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from studio.library.asset import Asset
@@ -17,6 +18,9 @@ app = typer.Typer(help="The sealed clips you own.", no_args_is_help=True)
 
 VERDICTS = {True: "passed", False: "failed", None: "inconclusive"}
 
+PromptProof = Annotated[
+    bool, typer.Option("--prompt-proof", help="Also the key that proves its prompt to whoever you give both.")
+]
 AssetId = Annotated[str, typer.Argument(help="Id of the asset, or its beginning.", metavar="ID")]
 Limit = Annotated[int, typer.Option("--limit", help="At most so many, newest first.", min=1, max=100_000)]
 
@@ -46,36 +50,76 @@ def search(
 
 
 @app.command("show")
-def show(asset_id: AssetId, as_json: argument.Json = False) -> None:
+def show(asset_id: AssetId, prompt_proof: PromptProof = False, as_json: argument.Json = False) -> None:
     """Show one asset with its request and its report."""
     from studio.app import Studio
 
-    asset = Studio().store.asset(asset_id)
-    data = asset.as_json() | {"request": asset.request, "report": asset.report}
+    studio = Studio()
+    store = studio.store
+    asset = store.asset(asset_id)
+    children = [child.id for child in store.children(asset.id)]
+    data = asset.as_json() | {
+        "children": children,
+        "derivation": asset.derivation,
+        "request": asset.request,
+        "report": asset.report,
+    }
+    if prompt_proof:
+        data["prompt_proof"] = studio.prompt_proof(asset)
     if as_json:
         print_json({"assets": [data]})
         return
     for name, value in asset.as_json().items():
-        print_line(f"{name:<14} {value}")
+        print_line(f"{name:<14} {'-' if value is None else value}")
+    print_line(f"{'children':<14} {', '.join(children) or '-'}")
     for check in asset.report["checks"]:
         print_line(f"check          {check['title']}: {VERDICTS[check['passed']]}")
+    for name, value in data.get("prompt_proof", {}).items():
+        print_line(f"{name:<28} {value}")
 
 
 @app.command("export")
 def export(
     asset_id: AssetId,
-    destination: Annotated[Path, typer.Argument(help="File or folder to copy to.")],
+    destination: Annotated[Path, typer.Argument(help="File to write; its ending chooses the format.", metavar="FILE")],
+    frame: Annotated[
+        int | None, typer.Option("--frame", help="A picture of this frame, 0 is the first.", min=0, metavar="N")
+    ] = None,
+    last_frame: Annotated[bool, typer.Option("--last-frame", help="A picture of the last frame.")] = False,
+    start: Annotated[float | None, typer.Option("--start", help="Seconds into the clip.", metavar="S")] = None,
+    end: Annotated[float | None, typer.Option("--end", help="Seconds into the clip.", metavar="S")] = None,
+    width: Annotated[int | None, typer.Option("--width", help="Pixels; the height follows.", metavar="W")] = None,
+    frame_rate: argument.FrameRate = None,
     force: argument.Force = False,
     as_json: argument.Json = False,
 ) -> None:
-    """Copy a sealed file out of the library, byte for byte."""
-    from studio.app import Studio
+    """Write a sealed file out of the library, byte for byte or as another format, part or picture.
 
-    path = Studio().export(asset_id, destination, overwrite=force)
+    Without options and with the asset's own ending: a copy. Otherwise .mp4, .mov, .mkv, .webm, .gif, .webp, .png, .jpg
+    (the middle frame unless one is chosen) and .wav are made anew: checked, signed, verified, and kept in the library.
+    """
+    from studio.app import Studio
+    from studio.export.derivation import Wish
+
+    if last_frame and frame is not None:
+        raise UnsupportedValue("two frames are asked for", field="frame", got=f"{frame} and the last", fix="choose one")
+    wish = Wish(
+        frame=-1 if last_frame else frame,
+        start=argument.parse_seconds(start, "start"),
+        end=argument.parse_seconds(end, "end"),
+        width=width,
+        frame_rate=argument.parse_frame_rate(frame_rate),
+    )
+    exported = Studio().export(
+        asset_id, destination, wish, overwrite=force, on_stage=lambda stage: print_note(f"{stage} ...")
+    )
     if as_json:
-        print_json({"assets": [Studio().store.asset(asset_id).as_json()], "path": str(path)})
-    else:
-        print_line(str(path))
+        data = {"assets": [exported.asset.as_json()], "path": str(exported.path), "notes": list(exported.notes)}
+        print_json(data | ({} if exported.sidecar is None else {"sidecar": str(exported.sidecar)}))
+        return
+    print_line(str(exported.path))
+    for note in exported.notes:
+        print_note(f"note: {note}")
 
 
 @app.command("remove")
@@ -104,6 +148,7 @@ def _show(assets: list[Asset], as_json: bool) -> None:
     rows = [
         (
             asset.id,
+            asset.kind,
             asset.model,
             f"{asset.width}x{asset.height}",
             str(asset.num_frames),
@@ -112,4 +157,4 @@ def _show(assets: list[Asset], as_json: bool) -> None:
         )
         for asset in assets
     ]
-    print_table("", ("asset", "model", "size", "frames", "checks", "prompt"), rows)
+    print_table("", ("asset", "kind", "model", "size", "frames", "checks", "prompt"), rows)

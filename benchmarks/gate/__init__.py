@@ -1,0 +1,1 @@
+"""How fast the gate seals a clip, and how much memory that takes."""

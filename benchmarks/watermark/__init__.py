@@ -1,0 +1,1 @@
+"""How well the watermark survives what happens to clips, how little it shows and what it costs."""

@@ -1,0 +1,139 @@
+"""Reading the mark back, without the original and from any excerpt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import attrgetter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from studio.provenance.watermark.alignment import Alignment
+from studio.provenance.watermark.bars import picture_area, whole
+from studio.provenance.watermark.codeword import CODES, FULL, Code
+from studio.provenance.watermark.despreading import SoftBits, soft_bits
+from studio.provenance.watermark.geometry import Candidate, find_alignments
+from studio.provenance.watermark.pattern import UNITS, pattern_of
+from studio.provenance.watermark.reading import NOTHING_FOUND, WatermarkReading
+from studio.provenance.watermark.view import View
+
+# More frames steady the reading; beyond these they add little and cost memory (about half a megabyte each).
+MAX_FRAMES = 96
+# Standard deviations by which a faint mark must match one of the known ones: less than 1e-9 in a million by chance.
+KNOWN_DEVIATIONS = 8.5
+_TRIED, _TRIED_THOROUGHLY = 20, 3
+SEARCH_SECONDS = 9.0  # a busy machine tries less rather than keep somebody waiting
+
+
+class WatermarkDetector:
+    """Reads a mark from the frames of one clip; one frame may be enough.
+
+    key: the bytes it was embedded with. known: 64-bit payloads to compare a faint mark with; knowing what to look for
+    makes the reader nearly twice as sensitive. Each attempt takes noise for a mark with probability 2**-32; there are
+    some ten of them for a picture as it is and up to a hundred in a search, so a mark proves little by itself: the
+    library must know the identifier.
+    """
+
+    def __init__(self, key: bytes, known: Sequence[int] = ()) -> None:
+        self._key = key
+        self._known = tuple(known)
+        self._codewords = FULL.encode_all(self._known) if self._known else None
+        self._views: list[View] = []
+        self._count = 0
+
+    def update(self, frame: NDArray[np.uint8]) -> None:
+        """Take one decoded frame, up to `MAX_FRAMES`. frame: (H, W, 3) uint8 RGB; the first one's size counts."""
+        if self._count == MAX_FRAMES:
+            return
+        if not self._views:
+            self._views = _views_of(frame)
+        self._count += 1
+        for view in self._views:
+            view.add(frame)
+
+    def finish(self, *, search: bool = False) -> WatermarkReading:
+        """Return what the frames seen so far hold; more may follow.
+
+        search: look also for what was mirrored, cropped, squeezed or turned; seconds instead of a moment.
+        """
+        for view in self._views:
+            reading = self._read(view, view.alignment)
+            if reading.detected:
+                return reading
+        return self._search() if search else NOTHING_FOUND
+
+    def _search(self) -> WatermarkReading:
+        """Try the alignments that the pilot waves speak for, the strongest ones first."""
+        ends = time.monotonic() + SEARCH_SECONDS
+        for view in self._views:
+            reading = self._read(view, view.alignment.mirrored(view.size), (FULL,))
+            if reading.detected:
+                return replace(reading, transform="mirrored")
+        for look in (attrgetter("mean"), attrgetter("first")):
+            found: list[tuple[View, Candidate]] = []
+            for view in self._views:
+                for candidate in find_alignments(view, look(view), self._key):
+                    found.append((view, candidate))
+                    if time.monotonic() > ends:
+                        break
+            reading = self._try(found, ends)
+            if reading.detected or self._count == 1:
+                return reading
+        return NOTHING_FOUND
+
+    def _try(self, found: list[tuple[View, Candidate]], ends: float) -> WatermarkReading:
+        found.sort(key=lambda pair: -pair[1].strength)
+        for rank, (view, candidate) in enumerate(found[:_TRIED]):
+            reading = self._read(view, candidate.alignment, (FULL,), thorough=rank < _TRIED_THOROUGHLY)
+            if reading.detected:
+                return replace(reading, transform=candidate.alignment.words(view.alignment))
+            if time.monotonic() > ends:
+                break
+        return NOTHING_FOUND
+
+    def _read(
+        self, view: View, alignment: Alignment, codes: Sequence[Code] = CODES, *, thorough: bool = True
+    ) -> WatermarkReading:
+        for code in codes:
+            for soft in soft_bits(view, alignment, pattern_of(self._key, code, view.grain), thorough=thorough):
+                payload = code.decode(soft)
+                known = self._recognised(soft) if payload is None and code is FULL else None
+                if payload is not None or known is not None:
+                    return _reading(soft, code, payload if payload is not None else known, with_index=payload is None)
+        return NOTHING_FOUND
+
+    def _recognised(self, soft: SoftBits) -> int | None:
+        """Return the known payload whose codeword these soft bits can hardly resemble by chance."""
+        if self._codewords is None or not soft.any():
+            return None
+        # Under chance each product is a sum of independent terms of about this deviation.
+        deviations = self._codewords @ (soft / np.sqrt((soft**2).sum())).astype(np.float32)
+        best = int(np.argmax(deviations))
+        return self._known[best] if deviations[best] > KNOWN_DEVIATIONS else None
+
+
+def _reading(soft: SoftBits, code: Code, payload: int | None, *, with_index: bool) -> WatermarkReading:
+    if payload is None:
+        return NOTHING_FOUND
+    agreement = float((soft * code.encode(payload)).sum() / np.abs(soft).sum())
+    return WatermarkReading(
+        detected=True,
+        payload=payload,
+        confidence=float(np.clip(agreement, 0.0, 1.0)),
+        bits=code.payload_bits,
+        with_index=with_index,
+    )
+
+
+def _views_of(frame: NDArray[np.uint8]) -> list[View]:
+    """Return the ways to look at a clip: whole and without its bars, with fine and with coarse units."""
+    areas = dict.fromkeys((whole(frame), picture_area(frame)))
+    views = []
+    for area in areas:
+        short = min(area.height, area.width)
+        views += [View(area, grain, units) for grain, units in UNITS.items()]
+        if short < UNITS["coarse"]:  # so small a picture is marked with a unit for every pixel
+            views.append(View(area, "coarse", short))
+    return views
