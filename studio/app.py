@@ -20,7 +20,7 @@ from studio.delivery import check_destination, deliver
 from studio.doctor import DoctorCheck, examine
 from studio.errors import EnvironmentFault, RequestError, StudioError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
-from studio.export.gate import NO_MARK, Gate
+from studio.export.gate import Gate, mark_warnings
 from studio.exports import Exported, Exports
 from studio.generator import Estimate, Generator
 from studio.identity import IdentityDesk
@@ -34,6 +34,7 @@ from studio.provenance.certificates import watermark_key
 from studio.provenance.manifest import Ingredient, Provenance
 from studio.provenance.origin import Origin
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
+from studio.provenance.stamp_queue import StampQueue
 from studio.recipe import Recipe, recipe_of
 from studio.registry import Readiness, Registry, load_catalog_with_plugins
 from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role, Task
@@ -52,12 +53,14 @@ class ModelEntry:
 class Outcome:
     """What a generation led to. delivered: the copy at --output, None where none was asked for.
 
+    warnings: told before the work. notices: what turned out in the end.
     seconds: from loading the weights to the sealed file.
     """
 
     asset: Asset
     verification: Verification
     warnings: tuple[str, ...]
+    notices: tuple[str, ...]
     seconds: float
     delivered: Path | None
 
@@ -169,10 +172,17 @@ class Studio:
         return Outcome(
             asset=asset,
             verification=verification,
-            warnings=resolved.warnings if asset.watermark_id else (*resolved.warnings, NO_MARK),
+            warnings=resolved.warnings,
+            notices=(*mark_warnings(asset.watermark_id), *self._stamp_warnings(asset)),
             seconds=time.monotonic() - started,
             delivered=destination,
         )
+
+    def _stamp_warnings(self, asset: Asset) -> tuple[str, ...]:
+        missed = StampQueue(self.settings).get(asset.id)
+        if missed is None:
+            return ()
+        return (f"time stamp: there is none ({missed.reason}); `studio identity timestamps retry` asks again",)
 
     def _require_ready(self, spec: ModelSpec) -> None:
         readiness = self.registry.readiness(spec)
@@ -251,7 +261,7 @@ class Studio:
     def verify(self, path: Path, *, search: bool = True, with_checklist: bool = True) -> Verification:
         """Say what may be trusted about any file.
 
-        search: where nothing else tells anything, take up to ten seconds to look for a mark in a changed picture.
+        search: where nothing else tells anything, take up to nine seconds to look for a mark in a changed picture.
         with_checklist: also look at the file itself, and at what the law wants to be disclosed.
         """
         return verify(path, self.settings, self.store, search=search, with_checklist=with_checklist)
@@ -282,6 +292,7 @@ class Studio:
         asset.path.unlink(missing_ok=True)
         if asset.sidecar is not None:
             asset.sidecar.unlink(missing_ok=True)
+        StampQueue(self.settings).done(asset.id)
         self.store.forget_asset(asset.id)
         if asset.job_id is not None:
             self.store.forget_job(asset.job_id)
@@ -301,6 +312,8 @@ class Studio:
         """Give up a clip that waits in quarantine."""
         self._require_waiting(job_id)
         self.runner.discard(job_id)
+        if not self.store.has_asset(job_id):
+            StampQueue(self.settings).done(job_id)
 
     def _require_waiting(self, job_id: str) -> None:
         waiting = self.waiting()

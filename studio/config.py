@@ -74,6 +74,7 @@ class Settings(BaseSettings):
         if url is None:
             return None
         parts = urlsplit(url)
+        _ = parts.port  # raises a sentence of its own for one that cannot be
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("not a web address that begins with http:// or https://")
         if parts.username or parts.password:

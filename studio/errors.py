@@ -52,7 +52,7 @@ class StudioError(Exception):
         fix: str | None = None,
     ) -> None:
         self.message = message
-        self.field = field
+        self.field = None if field is None else _shorten(field)
         self.got = None if got is None else _shorten(str(got))
         self.allowed = allowed
         self.fix = fix

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import Settings
-from studio.errors import EnvironmentFault, RequestError, StudioError, UnsupportedValue
+from studio.errors import RequestError, StudioError, UnsupportedValue
 from studio.export.gate import Gate
 from studio.export.trial import try_out
 from studio.library.asset import Asset
@@ -20,6 +20,7 @@ from studio.provenance.own_certificate import OwnCertificate, install, read_cert
 from studio.provenance.safekeeping import homes
 from studio.provenance.signers import CommandSigner, active_identity, guarded, signer_kind
 from studio.provenance.stamp_queue import StampQueue, WaitingStamp
+from studio.provenance.timestamps import require_clock
 from studio.provenance.trust import (
     SLOTS,
     TrustList,
@@ -191,12 +192,7 @@ class IdentityDesk:
         One that fails goes on waiting and does not keep the others from theirs.
         Raises `UnknownAsset`, or EnvironmentFault where no authority is configured.
         """
-        if self._settings.timestamp_url is None:
-            raise EnvironmentFault(
-                "no time stamp authority is configured",
-                field="STUDIO_TIMESTAMP_URL",
-                fix="set STUDIO_TIMESTAMP_URL to the web address of one",
-            )
+        require_clock(self._settings)
         wanted = asset_ids or [item.asset_id for item in self.waiting_stamps()]
         return [self._stamp(self._store().asset(asset_id)) for asset_id in wanted]
 
@@ -208,6 +204,10 @@ class IdentityDesk:
             StampQueue(self._settings).done(asset.id)
             return StampOutcome(asset_id=asset.id, asset=None, error=error)
         except StudioError as error:
-            StampQueue(self._settings).add(asset.id, error.message)
+            queue = StampQueue(self._settings)
+            if self._store().has_asset(asset.id):
+                queue.add(asset.id, error.message)
+            else:  # removed meanwhile: nothing of it may stay
+                queue.done(asset.id)
             return StampOutcome(asset_id=asset.id, asset=None, error=error)
         return StampOutcome(asset_id=asset.id, asset=renewed, error=None)

@@ -16,7 +16,7 @@ from studio.errors import RequestError, UnreadableMedia, UnsupportedValue
 from studio.library.asset import Asset
 from studio.provenance.inspect import C2paReading
 from studio.provenance.origin import Origin
-from studio.provenance.values import text
+from studio.provenance.shown import one_line
 from studio.request import GenerationRequest, OptionValue, Role, Task
 from studio.resolve import file_sha256
 
@@ -100,8 +100,9 @@ def _tells_prompt(record: Mapping[str, Any]) -> bool:
 
 
 def _from_library(asset: Asset) -> Recipe:
-    if asset.parent_id is not None:
-        raise _derived(asset.id, f"use asset {asset.parent_id}, which it was made from")
+    if asset.derivation is not None:
+        whole = f"asset {asset.parent_id}, which" if asset.parent_id else "the clip that"
+        raise _derived(asset.id, f"use {whole} it was made from")
     known = asset.request
     fields = {name: known[name] for name in ("model", "prompt", "negative_prompt", "num_frames", "guidance_scale")}
     return Recipe(
@@ -232,13 +233,13 @@ def _derived(got: str, fix: str) -> RequestError:
 
 def _senseless(name: str, value: object) -> UnsupportedValue:
     return UnsupportedValue(
-        "the file's record makes no sense here", field=f"recipe {text(name, 40)}", got=_shown(value),
+        "the file's record makes no sense here", field=f"recipe {one_line(name, 40)}", got=_shown(value),
         fix="make the clip from its parameters, without --recipe",
     )  # fmt: skip
 
 
 def _shown(value: object) -> str:
-    return text(str(value), 80)
+    return one_line(value, 80)
 
 
 def _note_on(item: RecordedInput, given: str | None) -> str | None:

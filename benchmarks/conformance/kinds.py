@@ -18,11 +18,11 @@ from studio.export.signer import sign
 from studio.provenance.certificates import SigningIdentity
 from studio.provenance.manifest import Adapter, Ingredient, Origin, Provenance, build_manifest
 from studio.provenance.origin import RECIPES
-from studio.provenance.watermark import ALGORITHM, WatermarkRecord
+from studio.provenance.watermark import ALGORITHM, SHORT_BITS, WatermarkRecord
 
 MP4 = "video/mp4"
 MARK = WatermarkRecord(ALGORITHM, 0xFEDCBA9876543210, 0.97)
-SHORT_MARK = WatermarkRecord(ALGORITHM, 0xBEEF, 0.9, 16)
+SHORT_MARK = WatermarkRecord(ALGORITHM, 0xC0FFEE, 0.9, SHORT_BITS)
 PROMPT = "a lighthouse that nobody may read about"
 
 PROVENANCE = Provenance(

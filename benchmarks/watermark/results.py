@@ -24,13 +24,9 @@ MATRIX, FALSE_POSITIVES, LIBRARIES = (
 )
 
 # What a row depends on: rows taken with other code are of no use.
-WATERMARK_CODE = (
-    "studio/provenance/watermark.py",
-    "studio/provenance/watermark/**/*.py",
-    "studio/provenance/codeword.py",
-)
+WATERMARK_CODE = ("studio/provenance/watermark/**/*.py",)
 BENCHMARK_CODE = (
-    "studio/export/marking.py",  # how the gate chooses the strength
+    *(f"studio/export/{name}.py" for name in ("marking", "encoder", "ffmpeg", "source")),  # as the gate does it
     *(f"benchmarks/watermark/{name}.py" for name in ("attacks", "clips", "quality", "matrix", "sealing")),
 )
 LIBRARY_CODE = tuple(f"benchmarks/watermark/{name}.py" for name in ("attacks", "clips", "quality", "libraries"))

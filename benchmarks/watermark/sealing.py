@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from inspect import signature
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,8 +14,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.watermark.attacks import GATE_ENCODE, Frames, read_frames
-
-FULL_BITS = 64
+from studio.provenance.watermark import FULL_BITS, WatermarkDetector, WatermarkEmbedder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +47,6 @@ class Sealed:
 
 def embed(frames: Frames, mark: Mark, strength: float) -> Frames:
     """Return marked frames. (T, H, W, 3) uint8 RGB -> the same."""
-    from studio.provenance.watermark import WatermarkEmbedder
-
     height, width = frames.shape[1:3]
     embedder = WatermarkEmbedder(mark.key, mark.payload, height, width, strength)
     return np.stack([embedder.apply(frame) for frame in frames])
@@ -64,16 +60,9 @@ def seal(frames: Frames, frame_rate: Fraction, mark: Mark, strength: float | Non
     return Sealed(marked=marked, shown=GATE_ENCODE(marked, frame_rate), payload=mark.payload)
 
 
-def detector(mark: Mark, *, with_index: bool = True) -> Any:
-    """Return a detector for the mark's key.
-
-    with_index: tell it the ids of a library of 1,000 clips with this one among them, if it can make use of them.
-    """
-    from studio.provenance.watermark import WatermarkDetector
-
-    if with_index and "known" in signature(WatermarkDetector).parameters:
-        return WatermarkDetector(mark.key, known=library(mark))
-    return WatermarkDetector(mark.key)
+def detector(mark: Mark, *, with_index: bool = True) -> WatermarkDetector:
+    """Return a detector for the mark's key. with_index: tell it the ids of a library of 1,000 clips, this one's too."""
+    return WatermarkDetector(mark.key, known=library(mark) if with_index else ())
 
 
 def library(mark: Mark) -> Sequence[int]:

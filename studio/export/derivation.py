@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from studio.errors import UnsupportedValue
-from studio.export.formats import FORMATS, MP4, WEBP_STILL, Format
+from studio.export.formats import FORMATS, WEBP_STILL, Format
 from studio.library.asset import Asset
 from studio.provenance.origin import Origin
 
@@ -43,6 +43,7 @@ class Derivation:
 
     width, height: pixels of the result, 0 for sound. frame: index of the picture, None for all of the part.
     start, end: seconds; end None is the end of the clip. frame_rate: frames per second of the result.
+    is_trimmed: something is cut off. is_retimed: the same length with more or fewer frames.
     notes: what the asker should know.
     """
 
@@ -54,6 +55,7 @@ class Derivation:
     start: Fraction
     end: Fraction | None
     frame_rate: Fraction
+    is_trimmed: bool
     is_resized: bool
     is_retimed: bool
     notes: tuple[str, ...] = ()
@@ -97,22 +99,25 @@ def plan(asset: Asset, wanted: Format, wish: Wish) -> Derivation:
         wanted = WEBP_STILL
     _refuse_what_does_not_fit(wanted, wish)
     start, end = _part(asset, wish)
+    is_trimmed = start > 0 or end is not None
     if wanted.kind == "sound":
         return Derivation(format=wanted, origin=Origin.DERIVED_SOUND, width=0, height=0, frame=None, start=start,
-                          end=end, frame_rate=asset.frame_rate, is_resized=False, is_retimed=False)  # fmt: skip
+                          end=end, frame_rate=asset.frame_rate, is_trimmed=is_trimmed, is_resized=False,
+                          is_retimed=False)  # fmt: skip
     width, height, size_notes = _size(asset, wanted, wish.width)
     frame_rate, rate_notes = _rate(asset, wanted, wish.frame_rate)
     if wanted.kind != "picture":
         _check_length(wanted, ((end or _seconds(asset)) - start) * frame_rate)
     return Derivation(
         format=wanted,
-        origin=_origin(wanted, wish),
+        origin=_origin(wanted, is_trimmed=is_trimmed),
         width=width,
         height=height,
         frame=_frame(asset, wish.frame) if wanted.kind == "picture" else None,
         start=start,
         end=end,
         frame_rate=frame_rate,
+        is_trimmed=is_trimmed,
         is_resized=(width, height) != (asset.width, asset.height),
         is_retimed=frame_rate != asset.frame_rate,
         notes=size_notes + rate_notes,
@@ -202,16 +207,13 @@ def _frame(asset: Asset, frame: int | None) -> int:
     return asset.num_frames - 1 if frame == -1 else frame
 
 
-def _origin(wanted: Format, wish: Wish) -> Origin:
+def _origin(wanted: Format, *, is_trimmed: bool) -> Origin:
     if wanted.kind == "picture":
         return Origin.DERIVED_STILL
-    if wish.start is not None or wish.end is not None or wish.frame_rate is not None:
-        return Origin.TRIMMED
-    return Origin.ANIMATED_PICTURE if wanted.kind == "animation" else Origin.CONVERTED
+    if wanted.kind == "animation":
+        return Origin.ANIMATED_PICTURE
+    return Origin.TRIMMED if is_trimmed else Origin.CONVERTED
 
 
 def _seconds(asset: Asset) -> Fraction:
     return asset.num_frames / asset.frame_rate
-
-
-__all__ = ["MP4", "Derivation", "Wish", "format_of", "is_copy", "plan"]

@@ -32,7 +32,7 @@ from studio.export.parts import open_part, sound_of_part
 from studio.export.pictures import thumbnail
 from studio.export.signer import sign
 from studio.export.source import Source, open_clip
-from studio.export.stamping import add_time_stamp, clock_of, has_time_stamp
+from studio.export.stamping import add_time_stamp, has_time_stamp
 from studio.export.waves import write_wav
 from studio.export.witness import Findings, Witness
 from studio.jobs.quarantine import RawMaterial
@@ -47,10 +47,10 @@ from studio.provenance.origin import RECIPES
 from studio.provenance.sidecar import SIDECAR_SUFFIX
 from studio.provenance.signers import active_identity
 from studio.provenance.stamp_queue import StampQueue
-from studio.provenance.timestamps import Clock
+from studio.provenance.timestamps import Clock, clock_of
 from studio.provenance.trust import TrustList, identity_list, trusted_lists
 from studio.provenance.unbound_boxes import unbound_sha256
-from studio.provenance.watermark import FULL_BITS, SHORT_BITS, WatermarkRecord, random_payload
+from studio.provenance.watermark import SHORT_BITS, WatermarkRecord, random_payload
 
 NO_MARK = "watermark: this clip is too small, too short or too flat to hold one that can be read back"
 SHORT_MARK = "watermark: this clip has room for a short mark of 24 bits only; it means something in this library alone"
@@ -98,7 +98,7 @@ class Gate:
         with _failures(), _room(workdir) as room:
             on_stage("checking")
             made = self._mark_and_encode(raw, room, on_stage)
-            warnings = _warnings(made.mark)
+            watermark_id = None if made.mark is None else made.mark.identifier
             provenance, request = raw.provenance, raw.request
             columns = {
                 "job_id": provenance.job_id,
@@ -108,9 +108,10 @@ class Gate:
                 "seed": str(request.seed),
                 "request": request.as_json(),
                 "generation_seconds": raw.seconds,
-                "watermark_id": None if made.mark is None else made.mark.identifier,
+                "watermark_id": watermark_id,
             }
-            return self._sign_and_admit(made, _complete(provenance, made, warnings), room, on_stage, columns)
+            complete = _complete(provenance, made, mark_warnings(watermark_id))
+            return self._sign_and_admit(made, complete, room, on_stage, columns)
 
     def derive(
         self,
@@ -256,10 +257,11 @@ def require_unaltered(asset: Asset) -> None:
         )
 
 
-def _warnings(mark: WatermarkRecord | None) -> tuple[str, ...]:
-    if mark is None:
+def mark_warnings(watermark_id: str | None) -> tuple[str, ...]:
+    """Return what is to be said of a clip's mark. watermark_id: its hex digits, None where there is no mark."""
+    if watermark_id is None:
         return (NO_MARK,)
-    return () if mark.bits == FULL_BITS else (SHORT_MARK,)
+    return (SHORT_MARK,) if len(watermark_id) == SHORT_BITS // 4 else ()
 
 
 def _labelled(source: Source, provenance: Provenance) -> Source:
@@ -367,12 +369,12 @@ def _failures() -> Iterator[None]:
     except UnsupportedValue:  # asked of a derived file
         raise
     except RequestError as error:  # a provider's clip that cannot be read: not the asker's fault any more
-        raise SealFailed(f"the raw clip cannot be sealed ({error.message})", got=error.got) from error
+        raise SealFailed(f"it could not be sealed ({error.message})", got=error.got) from error
     except StudioError:
         raise
     except OSError as error:
         if is_full(error):
             raise DiskFull("no room left for the sealed file", fix="free some space") from error
-        raise SealFailed(f"the clip could not be sealed ({error})") from error
+        raise SealFailed(f"it could not be sealed ({error})") from error
     except Exception as error:
-        raise SealFailed(f"the clip could not be sealed ({type(error).__name__}: {error})") from error
+        raise SealFailed(f"it could not be sealed ({type(error).__name__}: {error})") from error

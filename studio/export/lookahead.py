@@ -47,10 +47,14 @@ def _work(items: Iterable[Any], queue: Queue[Any], is_over: threading.Event) -> 
     except BaseException as error:  # whatever it was, it belongs to the thread that waits for it
         last = _Raised(error)
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
-    _put(last, queue, is_over)
+        try:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            last = last if isinstance(last, _Raised) else _Raised(error)
+        finally:
+            _put(last, queue, is_over)
 
 
 def _put(item: Any, queue: Queue[Any], is_over: threading.Event) -> bool:

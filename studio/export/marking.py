@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -48,15 +49,46 @@ def mark_and_encode(
     Raises `DiskFull`, `SealFailed`, or what walking the source raises.
     """
     grain = _lasting_grain(source, destination, key, payload)
-    for strength, bits in LADDER:
-        carried = payload % (1 << bits)
-        embedder = WatermarkEmbedder(key, carried, source.height, source.width, strength, bits=bits, grain=grain)
-        facts = _encode(source, destination, embedder.apply, watch)
+    for rung in LADDER[_first_rung(source, destination, key, payload, grain) :]:
+        facts, record = _attempt(source, destination, key, payload, grain, rung, watch)
         watch = None
-        reading = read_mark(destination, key)
-        if reading.payload == carried and reading.bits == bits:
-            return facts, WatermarkRecord(ALGORITHM, carried, reading.confidence, bits)
-    return _encode(source, destination, None, None), None
+        if record is not None:
+            return facts, record
+    return _encode(source, destination, None, watch), None
+
+
+def _first_rung(source: Source, destination: Path, key: bytes, payload: int, grain: Grain) -> int:
+    """Return where to start on the ladder: for a long clip, what fails on its beginning is not tried on all of it."""
+    if source.expected_frames <= 2 * MAX_FRAMES:
+        return 0
+    beginning = replace(source, frames=lambda: islice(source.frames(), MAX_FRAMES), sound=None)
+    trial = destination.with_name(f"trial-{destination.name}")
+    try:
+        for number, rung in enumerate(LADDER):
+            if _attempt(beginning, trial, key, payload, grain, rung, None)[1] is not None:
+                return number
+    finally:
+        trial.unlink(missing_ok=True)
+    return len(LADDER)
+
+
+def _attempt(
+    source: Source,
+    destination: Path,
+    key: bytes,
+    payload: int,
+    grain: Grain,
+    rung: tuple[float, int],
+    watch: Callable[[Image], None] | None,
+) -> tuple[EncodedFacts, WatermarkRecord | None]:
+    """Mark, encode, and read the mark back."""
+    strength, bits = rung
+    carried = payload % (1 << bits)
+    embedder = WatermarkEmbedder(key, carried, source.height, source.width, strength, bits=bits, grain=grain)
+    facts = _encode(source, destination, embedder.apply, watch)
+    reading = read_mark(destination, key)
+    is_read = reading.payload == carried and reading.bits == bits
+    return facts, WatermarkRecord(ALGORITHM, carried, reading.confidence, bits) if is_read else None
 
 
 def _lasting_grain(source: Source, destination: Path, key: bytes, payload: int) -> Grain:

@@ -54,7 +54,7 @@ def sign(
     known = (identity_list(identity),) if lists is None else lists
 
     def attempt(prepared: Preparation) -> bytes:
-        parts = (mime_type, prepared, ingredients, identity, known, thumbnail_jpeg, is_embedded)
+        parts = (mime_type, prepared, identity, known, thumbnail_jpeg, is_embedded)
         return signed_in_time(lambda address: _sign(source, destination, *parts, address), clock)
 
     try:
@@ -67,7 +67,7 @@ def sign(
         else:
             if not ingredients or is_discreet(store, policy_of(manifest)):
                 return store
-        return attempt(prepare_bare(manifest, ingredients))
+        return attempt(prepare_bare(manifest, prepared.inputs))
     except Exception as error:  # the SDK raises many kinds, and plain ones from its callbacks
         with suppress(OSError):
             destination.unlink(missing_ok=True)
@@ -79,7 +79,6 @@ def _sign(
     destination: Path,
     mime_type: str,
     prepared: Preparation,
-    ingredients: Sequence[Ingredient],
     identity: SigningIdentity,
     lists: Sequence[TrustList],
     thumbnail_jpeg: bytes | None,
@@ -98,7 +97,7 @@ def _sign(
                 builder.set_no_embed()
             if thumbnail_jpeg is not None:
                 builder.add_resource(_THUMBNAIL, io.BytesIO(thumbnail_jpeg))
-            add_ingredients(builder, ingredients, prepared.bare, lists)
+            add_ingredients(builder, prepared, lists)
             signer = native_signer(identity, authority_url)
             with signer, source.open("rb") as raw, destination.open("w+b") as signed:
                 store = builder.sign(signer, mime_type, raw, signed)

@@ -20,17 +20,12 @@ from studio.library.asset import Asset
 from studio.provenance.inspect import C2paReading, read_c2pa
 from studio.provenance.manifest import GENERATOR_NAME, SPEC_VERSION
 from studio.provenance.signers import active_identity
-from studio.provenance.timestamps import Clock, relay
+from studio.provenance.timestamps import Clock, relay, require_clock
 from studio.provenance.trust import offline_settings, trusted_lists
 
 
 class NoTimeStamp(EnvironmentFault):
     """The authority gave no time stamp; the file is as it was."""
-
-
-def clock_of(settings: Settings) -> Clock | None:
-    """Return whom to ask for the time, None where nobody is configured."""
-    return None if settings.timestamp_url is None else Clock(authority=settings.timestamp_url)
 
 
 def has_time_stamp(asset: Asset, settings: Settings) -> bool:
@@ -42,17 +37,11 @@ def add_time_stamp(asset: Asset, destination: Path, settings: Settings) -> bytes
     """Write a copy of an asset's file with a time stamp to `destination` and return its manifest store.
 
     Raises:
-        NoTimeStamp: no authority is configured, or it gave none.
+        EnvironmentFault: no authority is configured; a `NoTimeStamp` where it gave none.
         UnsupportedValue: the file cannot get one after the fact.
         SealFailed: the file is not trusted as it is, or not any more with its time stamp.
     """
-    clock = clock_of(settings)
-    if clock is None:
-        raise NoTimeStamp(
-            "no time stamp authority is configured",
-            field="STUDIO_TIMESTAMP_URL",
-            fix="set STUDIO_TIMESTAMP_URL to the web address of one",
-        )
+    clock = require_clock(settings)
     if read_c2pa(asset.path, mime_type=asset.mime_type).state == "absent":
         raise _not_later("files whose Content Credentials are kept beside them cannot be stamped later", asset)
     before = _read(asset, asset.path, settings)

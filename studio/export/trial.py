@@ -9,6 +9,7 @@ import json
 from studio.errors import RequestError, StudioError
 from studio.export.native_signer import native_signer, real_cause
 from studio.provenance.certificates import SigningIdentity
+from studio.provenance.origin import TRAINED
 from studio.provenance.trust import identity_list, offline_settings
 
 # A white PNG of one pixel.
@@ -16,13 +17,12 @@ _PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsOBC8gAAAABJRU5ErkJggg=="
 )
 _PNG = "image/png"
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _MANIFEST = {
     "claim_generator_info": [{"name": "trial"}],
     "assertions": [
         {
             "label": "c2pa.actions",
-            "data": {"actions": [{"action": "c2pa.created", "digitalSourceType": _SOURCE_TYPE}]},
+            "data": {"actions": [{"action": "c2pa.created", "digitalSourceType": TRAINED}]},
         }
     ],
 }

@@ -41,8 +41,12 @@ def _intact(reading: C2paReading, library: LibraryMatch | None) -> str:
     who = reading.issuer or "an unnamed signer"
     if reading.state == "valid":
         signer = f"by {who}, whom this studio does not know"
+    elif reading.trust_list == OWN_LIST:
+        signer = "by this studio"
+    elif reading.trust_list is None:
+        signer = f"by {who}, whose certificate is trusted here by itself"
     else:
-        signer = "by this studio" if reading.trust_list == OWN_LIST else f"by {who}, who is on the {reading.trust_list}"
+        signer = f"by {who}, who is on the {reading.trust_list}"
     sentence = f"The file is as it was when it was signed {signer}."
     if library is not None and reading.state == "valid" and not library.is_same_file:
         sentence += f" Its invisible mark is that of asset {library.asset.id} of this library."

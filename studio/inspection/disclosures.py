@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from studio.inspection.report import Disclosure, Satisfied, Verification
+from studio.provenance.redaction import LEFT_OUT_NOTE
 
 EU = "EU AI Act Art. 50(2)"
 EU_CODE = "EU AI Act, code of practice"
@@ -96,8 +97,11 @@ def _inputs(found: Verification) -> Disclosure:
         where = "no file is recorded that went into it" if found.is_intact else _NO_RECORD
         return Disclosure(duty=duty, law=EU_CODE, satisfied="unknown", where=where)
     kept = sum(item.state != "absent" for item in items)
-    return Disclosure(duty=duty, law=EU_CODE, satisfied="yes",
-                      where=f"{len(items)} recorded as ingredients, {kept} with the records they carried")  # fmt: skip
+    where = f"{len(items)} recorded as ingredients, {kept} with the records they carried"
+    if LEFT_OUT_NOTE in ((found.c2pa.generation or {}).get("warnings") or ()):
+        return Disclosure(duty=duty, law=EU_CODE, satisfied="no", where=f"{where}; the studio left records out")
+    # Whether a file without a record ever carried one cannot be seen any more.
+    return Disclosure(duty=duty, law=EU_CODE, satisfied="yes" if kept else "unknown", where=where)
 
 
 def _visible(found: Verification, law: str, duty: str) -> Disclosure:

@@ -17,6 +17,7 @@ from studio.media.containers import open_container
 MAX_PACKETS = 3000
 MAX_PACKET_BYTES = 2**26
 MAX_SECONDS = 0.7
+_SEARCHED_BYTES = 2**16
 
 _SETTINGS = re.compile(rb"(x26[45])[ -][^\0]{0,200}?(core \d+|build \d+)[^\0]{0,4000}")
 _HARD_CRF = 28.0
@@ -51,9 +52,9 @@ def read_packets(path: Path) -> Packets | None:
     try:
         with open_container(path, field="file") as (container, _mime_type):
             for packet in container.demux(container.streams.video[:1]):
-                if packet.size == 0 or len(sizes) == MAX_PACKETS or sum(sizes[-1:]) > MAX_PACKET_BYTES:
+                if not 0 < packet.size <= MAX_PACKET_BYTES or len(sizes) == MAX_PACKETS:
                     break
-                settings = settings or (_settings(bytes(packet)) if not sizes else None)
+                settings = settings or (_settings(bytes(memoryview(packet)[:_SEARCHED_BYTES])) if not sizes else None)
                 sizes.append(packet.size)
                 keys.append(bool(packet.is_keyframe))
                 times += [] if packet.pts is None else [packet.pts]
@@ -68,8 +69,8 @@ def read_packets(path: Path) -> Packets | None:
 
 
 def _settings(packet: bytes) -> str | None:
-    """Return what x264 or x265 wrote into its first packet (user data SEI, ITU-T H.264 D.1.7)."""
-    found = _SETTINGS.search(packet[: 2**16])
+    """Return what x264 or x265 wrote into the beginning of its first packet (user data SEI, ITU-T H.264 D.1.7)."""
+    found = _SETTINGS.search(packet)
     return None if found is None else found[0].decode("ascii", "replace")
 
 

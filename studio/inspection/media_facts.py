@@ -9,6 +9,7 @@ from studio.errors import UnreadableMedia
 from studio.inspection.report import AudioFacts, MediaFacts
 from studio.media import probe_video, sniff_mime_type
 from studio.media.containers import CONTAINERS, open_container
+from studio.provenance.inspect import PatientFile
 from studio.provenance.shown import one_line
 
 MAX_TAGS = 40
@@ -38,7 +39,9 @@ def _picture(path: Path, mime_type: str, size: int) -> MediaFacts:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a size worth a warning is only told here
-            with PIL.Image.open(path, formats=("PNG", "JPEG", "WEBP", "BMP", "TIFF")) as picture:
+            # Pillow looks for the parts of a JPEG one byte at a time; a hostile one would keep it busy for a minute.
+            formats = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+            with PatientFile(path) as file, PIL.Image.open(file, formats=formats) as picture:
                 width, height = picture.size
                 tags = _picture_tags(picture)
                 return MediaFacts(container=kind, codec=kind, size_bytes=size, width=width, height=height,

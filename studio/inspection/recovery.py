@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from studio.config import Settings
 from studio.inspection.report import LibraryMatch, Match, Recovered
-from studio.library.asset import Asset
+from studio.library.asset import Asset, file_sha256
 from studio.library.store import Store
 from studio.library.tables import AssetRow
 from studio.media import Image
@@ -20,13 +20,12 @@ from studio.provenance.certificates import has_watermark_key, watermark_key
 from studio.provenance.inspect import read_manifest_store
 from studio.provenance.manifest import SOFT_BINDING_LABEL
 from studio.provenance.reading import C2paReading
-from studio.provenance.sidecar import SIDECAR_SUFFIX, SIDECAR_TYPES, sidecar_of
 from studio.provenance.trust import OWN_LIST, TrustList
 from studio.provenance.watermark import ALGORITHM, FULL_BITS, MAX_FRAMES, WatermarkDetector, WatermarkReading
+from studio.provenance.watermark.reading import NOTHING_FOUND
 
 # The mark is the same in all frames; more of them only steady the reading.
 MARK_FRAMES = MAX_FRAMES
-NO_MARK = WatermarkReading(detected=False, payload=None, confidence=0.0)
 
 # What a record says about content that it was not found in.
 _CONTENT_CODES = ("assertion.bmffHash.mismatch", "assertion.dataHash.mismatch", "assertion.boxesHash.mismatch",
@@ -39,7 +38,7 @@ class MarkReader:
     def __init__(self, settings: Settings, store: Store) -> None:
         folder = settings.identity_folder
         self._store = store
-        self._detector = WatermarkDetector(watermark_key(folder), _known(store)) if has_watermark_key(folder) else None
+        self._detector = _detector(watermark_key(folder), store) if has_watermark_key(folder) else None
         self._count = 0
 
     @property
@@ -58,20 +57,21 @@ class MarkReader:
             self._count += 1
 
     def finish(self, *, search: bool) -> tuple[WatermarkReading, Asset | None]:
-        """Return the mark and its asset. search: take up to ten seconds to undo crops, scaling and the like.
+        """Return the mark and its asset. search: take up to nine seconds to undo crops, scaling and the like.
 
         A short mark is found by chance too easily to say anything unless the library knows it.
         """
         if self._detector is None or self._count == 0:
-            return NO_MARK, None
+            return NOTHING_FOUND, None
         mark = self._detector.finish(search=search)
         asset = self._store.asset_with_watermark(mark.identifier) if mark.identifier is not None else None
-        return (NO_MARK, None) if mark.detected and mark.bits < FULL_BITS and asset is None else (mark, asset)
+        return (NOTHING_FOUND, None) if mark.detected and mark.bits < FULL_BITS and asset is None else (mark, asset)
 
 
-def _known(store: Store) -> list[int]:
-    """Return the marks of this library: a faint one is recognised where it could not be read."""
-    return [int(item, 16) for item in store.watermark_ids(FULL_BITS // 4)]
+def _detector(key: bytes, store: Store) -> WatermarkDetector:
+    """Return a reader that knows the marks of this library: a faint one is recognised where it could not be read."""
+    known = [int(item, 16) for item in store.watermark_ids(FULL_BITS // 4)]
+    return WatermarkDetector(key, known, store.marked_sizes())
 
 
 def asset_of_credentials(reading: C2paReading, store: Store) -> Asset | None:
@@ -82,18 +82,27 @@ def asset_of_credentials(reading: C2paReading, store: Store) -> Asset | None:
     return store.asset_of_job(job_id)
 
 
-def asset_of_digest(sha256: str, store: Store) -> Asset | None:
-    """Return the asset whose file has this digest, or None."""
-    query = sa.select(AssetRow.id).where(AssetRow.sha256 == sha256).order_by(AssetRow.created_at).limit(1)
+def asset_of_file(path: Path, store: Store) -> Asset | None:
+    """Return the asset whose file this is byte for byte, or None. It is read only if an asset has its size."""
+    with store.transaction() as session:
+        sizes = sa.select(AssetRow.id).where(AssetRow.size_bytes == path.stat().st_size).limit(1)
+        if session.scalars(sizes).first() is None:
+            return None
+    query = sa.select(AssetRow.id).where(AssetRow.sha256 == file_sha256(path)).order_by(AssetRow.created_at).limit(1)
     with store.transaction() as session:
         asset_id = session.scalars(query).first()
     return None if asset_id is None else store.asset(asset_id)
 
 
 def is_record_of(asset: Asset, reading: C2paReading, store: Store) -> bool:
-    """Say whether this is the very record that the asset was sealed with, so that its file must be that one."""
+    """Say whether this is the very record that the asset has, so that its file must be that one.
+
+    A copy made before the asset got its time stamp has the record without it, and is what it was.
+    """
     stored = _manifest_store(asset, store)
-    return stored is not None and reading.identifier is not None and reading.identifier.encode() in stored
+    if stored is None or reading.identifier is None:
+        return False
+    return read_manifest_store(stored).identifier == reading.identifier
 
 
 def match(
@@ -104,8 +113,8 @@ def match(
     asset = next((item for item in found.values() if item is not None), None)
     if asset is None:
         return None
-    # A mark names the original, and a cut or another format of it carries the same one.
-    family = {asset.id, asset.parent_id}
+    # A mark names the original, and every cut and other format of it carries the same one.
+    family = _line_of(asset, store)
     by = tuple(name for name, item in found.items() if item is not None and item.id in family)
     has_record = reading.state in ("trusted", "valid")
     return LibraryMatch(
@@ -114,6 +123,16 @@ def match(
         is_same_file="file hash" in by,
         recovered=None if has_record else _recover(asset, mark, store, lists),
     )
+
+
+def _line_of(asset: Asset, store: Store) -> set[str]:
+    """Return the ids of an asset and of all that it was made from in turn, as far as the library still knows them."""
+    line, parent_id = {asset.id}, asset.parent_id
+    while parent_id is not None and parent_id not in line:
+        line.add(parent_id)
+        with store.transaction() as session:
+            parent_id = session.scalar(sa.select(AssetRow.parent_id).where(AssetRow.id == parent_id))
+    return line
 
 
 def _recover(asset: Asset, mark: WatermarkReading, store: Store, lists: Sequence[TrustList]) -> Recovered | None:
@@ -157,12 +176,3 @@ def _value(block: Mapping[str, Any]) -> bytes | None:
         return base64.b64decode(str(block.get("value")), validate=True)
     except (binascii.Error, ValueError):
         return None
-
-
-def sidecars(path: Path, mime_type: str | None) -> tuple[tuple[Path, bool], ...]:
-    """Return where the record of a file that carries none would stand, and whether one that does not fit counts.
-
-    Under the name of the file it is meant for this file. Under its stem alone it may belong to another file of that
-    stem, unless this is a kind of file that cannot carry a record itself.
-    """
-    return (path.with_name(path.name + SIDECAR_SUFFIX), True), (sidecar_of(path), mime_type in SIDECAR_TYPES)

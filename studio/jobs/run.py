@@ -22,7 +22,7 @@ from studio.library.asset import Asset
 from studio.library.store import Store, new_id
 from studio.media import Preview, sniff_mime_type
 from studio.provenance.manifest import Provenance
-from studio.provenance.sidecar import record_beside, sidecar_of
+from studio.provenance.sidecar import SIDECAR_SUFFIX, record_beside
 from studio.request import Conditioning, ResolvedRequest
 from studio.resolve import file_sha256
 
@@ -236,7 +236,8 @@ def _keep_inputs(resolved: ResolvedRequest, folder: Path) -> ResolvedRequest:
         with open(item.path, "rb") as source:
             write_durably(copy, lambda stream, source=source: shutil.copyfileobj(source, stream))  # type: ignore[misc]
         if (record := record_beside(item.path, sniff_mime_type(item.path))) is not None:
-            write_durably(sidecar_of(copy), lambda stream, record=record: stream.write(record))  # type: ignore[misc]
+            place = copy.with_name(copy.name + SIDECAR_SUFFIX)
+            write_durably(place, lambda stream, record=record: stream.write(record))  # type: ignore[misc]
         copied = Conditioning(role=item.role, path=copy, sha256=item.sha256)
         if file_sha256(copied) != item.sha256:
             raise UnreadableMedia("the file changed while the job started", field=item.role.value, got=item.path)

@@ -70,7 +70,7 @@ def readmit(store: Store, asset: Asset, renewed: Path, *, before: Path, **column
             result = asset_of_row(row, store.folder)
     except BaseException:
         # An interrupt may come just after the commit; then the renewed file stays.
-        if store.asset(asset.id).sha256 == asset.sha256:
+        if store.has_asset(asset.id) and store.asset(asset.id).sha256 == asset.sha256:
             undo_half_replacement(asset, before)
         raise
     return result

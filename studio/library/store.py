@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
+from studio.disk import is_full
 from studio.errors import DiskFull, RequestError, StoreFault, UnsupportedValue
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
@@ -23,6 +25,7 @@ from studio.library.tables import AssetRow, JobRow
 
 HEAD_REVISION = "0002"
 BUSY_TIMEOUT_SECONDS = 30
+_ROOM_BYTES = 2**17  # what SQLite needs to begin at all
 MAX_WORDS = 32
 MAX_SEARCH_CHARACTERS = 1000
 # Manifest stores are tens of kilobytes each and wanted by nobody who lists assets.
@@ -166,10 +169,18 @@ class Store:
         return next(iter(self.assets_with_watermark(watermark_id)), None)
 
     def watermark_ids(self, digits: int) -> list[str]:
-        """Return all marks of this length that assets carry, in hex digits."""
-        query = sa.select(AssetRow.watermark_id).where(sa.func.length(AssetRow.watermark_id) == digits).distinct()
+        """Return all marks of this length that assets carry, in hex digits, the latest last."""
+        is_long_enough = sa.func.length(AssetRow.watermark_id) == digits
+        query = sa.select(AssetRow.watermark_id).where(is_long_enough).group_by(AssetRow.watermark_id)
+        query = query.order_by(sa.func.min(AssetRow.created_at))
         with self.transaction() as session:
             return [item for item in session.scalars(query) if item]
+
+    def marked_sizes(self) -> list[tuple[int, int]]:
+        """Return the sizes, (height, width) in pixels, of the assets that carry a mark."""
+        query = sa.select(AssetRow.height, AssetRow.width).where(AssetRow.watermark_id.is_not(None)).distinct()
+        with self.transaction() as session:
+            return [(row[0], row[1]) for row in session.execute(query)]
 
     def assets_with_watermark(self, watermark_id: str) -> list[Asset]:
         """Return all files that carry this mark: the clip it was made for, then those derived from it, oldest first."""
@@ -270,6 +281,17 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+def _has_no_room(folder: Path) -> bool:
+    """Say whether not even a small file can be written, be it for a full disk, a quota or a limit of the shell."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_ROOM_BYTES))
+            probe.flush()
+    except OSError as error:
+        return is_full(error)
+    return False
+
+
 @contextmanager
 def _store_faults(path: Path) -> Iterator[None]:
     """Turn database errors into sentences."""
@@ -277,7 +299,8 @@ def _store_faults(path: Path) -> Iterator[None]:
         yield
     except DatabaseError as error:
         text = str(error.orig)
-        if "full" in text:
+        # SQLite says "disk I/O error" where it cannot create the files beside the database.
+        if "full" in text or ("I/O" in text and _has_no_room(path.parent)):
             raise DiskFull(
                 "no room left for the library's database", got=path, fix="free some space and retry"
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MAX_IMAGE_PIXELS = 64_000_000
+# An honest header is found far faster than this.
+PATIENCE_SECONDS = 2.0
+SLOWEST_BYTES_PER_SECOND = 20e6
 # Named, so that a hostile file cannot reach Pillow's rarer decoders (EPS, for one, starts another program).
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 _ALLOWED = "PNG, JPEG, WebP, BMP, TIFF, AVIF or a single-frame GIF"
@@ -73,10 +77,13 @@ def _open(data: bytes, path: Path, max_pixels: int, field: str) -> PIL.Image.Ima
     """Read the header and refuse what must not be decoded."""
     import PIL.Image
 
+    stream = _PatientStream(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own, lower cap follows
-            picture = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+            picture = PIL.Image.open(stream, formats=_FORMATS)
+    except TimeoutError as error:
+        raise _endless(path, field) from error
     except PIL.Image.DecompressionBombError as error:
         raise _too_many_pixels(path, "far", max_pixels, field) from error
     except Exception as error:  # a decoder fed with damaged data raises nearly anything
@@ -85,15 +92,49 @@ def _open(data: bytes, path: Path, max_pixels: int, field: str) -> PIL.Image.Ima
     if width * height > max_pixels:
         raise _too_many_pixels(path, f"{width} x {height} is", max_pixels, field)
     # A phone's MPO file is a JPEG photo followed by its gain map or second view, not an animation.
-    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+    num_frames = 1 if picture.format == "MPO" else _num_frames(picture, path, field)
+    if num_frames > 1:
         raise UnreadableMedia(
-            f"this is an animated image or has several pages ({getattr(picture, 'n_frames', 1)} frames)",
+            f"this is an animated image or has several pages ({num_frames} frames)",
             field=field,
             got=path,
             allowed=_ALLOWED,
             fix="save the frame you want as a PNG, or use the file as a video where the model takes one",
         )
+    stream.is_timed = False
     return picture
+
+
+def _num_frames(picture: PIL.Image.Image, path: Path, field: str) -> int:
+    """Return the number of frames or pages, for which Pillow goes through the whole file."""
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except TimeoutError as error:
+        raise _endless(path, field) from error
+    except Exception as error:  # a decoder fed with damaged data raises nearly anything
+        raise _damaged(path, error, field) from error
+
+
+class _PatientStream(io.BytesIO):
+    """Bytes that end the reading of a header once it has taken longer than an honest one would.
+
+    Pillow looks for the parts of a JPEG one byte at a time; a hostile one would keep it busy for a minute. The time
+    allowed grows with the bytes that were really read.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.is_timed = True
+        self._delivered, self._started = 0, time.monotonic()
+        self._size = len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        allowed = PATIENCE_SECONDS + min(self._delivered, self._size) / SLOWEST_BYTES_PER_SECOND
+        if self.is_timed and time.monotonic() > self._started + allowed:
+            raise TimeoutError("reading it takes too long")
+        content = super().read(size)
+        self._delivered += len(content)
+        return content
 
 
 def _to_rgb(picture: PIL.Image.Image, path: Path, field: str) -> Image:
@@ -144,6 +185,11 @@ def _to_srgb(picture: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image
 def _too_many_pixels(path: Path, size: str, max_pixels: int, field: str) -> UnreadableMedia:
     return UnreadableMedia(f"{size} too many pixels", field=field, got=path,
                            allowed=f"at most {max_pixels:,} pixels", fix="scale the image down first")  # fmt: skip
+
+
+def _endless(path: Path, field: str) -> UnreadableMedia:
+    return UnreadableMedia("finding the picture in this file takes far longer than in any honest one", field=field,
+                           got=path, allowed=_ALLOWED, fix="open it in an image editor and save it again")  # fmt: skip
 
 
 def _damaged(path: Path, error: Exception, field: str) -> UnreadableMedia:

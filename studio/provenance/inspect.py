@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -61,13 +62,18 @@ def read_c2pa(
         return _absent(f"the file cannot be read ({getattr(error, 'strerror', None) or error})")
     if found is None:
         return _absent("this is not a kind of file that can carry Content Credentials")
-    if not found.startswith("video/") and path.stat().st_size > MAX_OTHER_BYTES:
+    if is_too_large(path, found):
         return _absent(f"larger than any honest file of its kind ({path.stat().st_size / 2**20:.0f} MiB)")
     with PatientFile(path) as file:
         reading = _read(file, found, lists, manifest_store)
     if reading.state == "absent":
         return reading
     return replace(reading, place="embedded" if manifest_store is None else "sidecar")
+
+
+def is_too_large(path: Path, mime_type: str) -> bool:
+    """Say whether the SDK would read a file whole that is larger than any honest one of its kind."""
+    return not mime_type.startswith("video/") and path.stat().st_size > MAX_OTHER_BYTES
 
 
 def _mime_type_of(path: Path) -> str | None:
@@ -117,28 +123,37 @@ def _validate(
 
 
 class PatientFile(io.BufferedReader):
-    """A file that ends the reading once it has taken longer than any honest file of its size would.
+    """A file that ends the reading once it has taken longer than an honest file would.
 
-    The SDK reads through these methods alone, so this also ends a loop in native code.
+    The time allowed grows with the bytes that were really read, up to the file's size; the size alone buys none. The
+    SDK and Pillow read through these methods alone, so this also ends a loop in their code.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(cast("io.RawIOBase", io.FileIO(path, "rb")))
-        size = self.seek(0, io.SEEK_END)
         self.has_given_up = False
-        self._deadline = time.monotonic() + PATIENCE_SECONDS + size / SLOWEST_BYTES_PER_SECOND
-        self.seek(0)
+        self._delivered, self._size = 0, os.fstat(self.fileno()).st_size
+        self._started = time.monotonic()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         self._check()
-        return super().readinto(buffer)
+        count = super().readinto(buffer)
+        self._delivered += count
+        return count
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check()
+        content = super().read(size)
+        self._delivered += len(content)
+        return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         self._check()
         return super().seek(offset, whence)
 
     def _check(self) -> None:
-        if time.monotonic() > getattr(self, "_deadline", float("inf")):
+        allowed = PATIENCE_SECONDS + min(self._delivered, self._size) / SLOWEST_BYTES_PER_SECOND
+        if time.monotonic() > self._started + allowed:
             self.has_given_up = True
             raise TimeoutError("reading it takes too long")
 

@@ -18,6 +18,8 @@ LEAF_YEARS = 15
 # Anybody's validator accepts a leaf with the e-mail purpose; with the C2PA purpose alone it reads "Invalid".
 C2PA_CLAIM_SIGNING = "1.3.6.1.4.1.62558.2.1"
 EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4"
+DOCUMENT_SIGNING = "1.3.6.1.5.5.7.3.36"
+SIGNING_PURPOSES = (C2PA_CLAIM_SIGNING, DOCUMENT_SIGNING, EMAIL_PROTECTION)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.config import PromptPolicy
-from studio.provenance.origin import LABELLED, RECIPES, RESIZED, Origin, Relationship, Step
+from studio.provenance.origin import LABELLED, RECIPES, RESIZED, RETIMED, TRIMMED, Origin, Relationship, Step
 from studio.provenance.prompts import PROMPT_FIELDS, repeats, told
 from studio.provenance.values import plain, text, without_none
 from studio.request import OptionValue
@@ -76,7 +76,7 @@ class Provenance:
     prompt_key: `studio.provenance.prompts.prompt_key` of this clip; None leaves the proof of the prompt out.
     training_use: allowed, notAllowed or constrained.
     visible_label: ``text`` or ``icon`` where one was drawn into the picture. generate_audio: sound was asked for.
-    is_resized: scaled, sides in proportion.
+    is_trimmed: a part of its parent. is_resized: scaled, sides in proportion. is_retimed: at another frame rate.
     created_at: when the frames were made, with a time zone.
     warnings: what the user was told. checks: (check id, passed or None, score or None).
     software: versions of what took part, by name.
@@ -124,7 +124,9 @@ class Provenance:
     prompt_key: str | None = field(default=None, repr=False)
     visible_label: str | None = None
     generate_audio: bool = False
+    is_trimmed: bool = False
     is_resized: bool = False
+    is_retimed: bool = False
 
     def __post_init__(self) -> None:
         if self.created_at.tzinfo is None:
@@ -287,13 +289,20 @@ def _mark(watermark: WatermarkRecord | None, *, is_inherited: bool) -> dict[str,
 
 def _actions(provenance: Provenance, watermark: WatermarkRecord | None) -> dict[str, Any]:
     when = provenance.created_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    steps = [*RECIPES[provenance.origin].steps]
-    steps += [RESIZED] if provenance.is_resized else []
-    steps += [LABELLED] if provenance.visible_label else []
-    actions = [_action(step, provenance, when) for step in steps]
+    actions = [_action(step, provenance, when) for step in _steps(provenance)]
     if watermark is not None:
         actions.append({"action": "c2pa.watermarked.bound", "when": when})
     return {"actions": actions, "allActionsIncluded": True}
+
+
+def _steps(provenance: Provenance) -> list[Step]:
+    steps = [*RECIPES[provenance.origin].steps]
+    if provenance.is_trimmed and TRIMMED not in steps:
+        steps.insert(1, TRIMMED)
+    if provenance.is_retimed:
+        steps = [step for step in steps if step.action != RETIMED.action] + [RETIMED]
+    steps += [RESIZED] if provenance.is_resized else []
+    return steps + ([LABELLED] if provenance.visible_label else [])
 
 
 def _action(step: Step, provenance: Provenance, when: str) -> dict[str, Any]:
@@ -305,6 +314,7 @@ def _action(step: Step, provenance: Provenance, when: str) -> dict[str, Any]:
         action=step.action,
         when=when,
         digitalSourceType=step.source_type,
+        description=step.description,
         softwareAgent=agent,
         parameters={"ingredientIds": labels} if labels else None,
     )

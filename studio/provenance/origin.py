@@ -60,7 +60,7 @@ class Origin(StrEnum):
     provider_output_unsigned: fetched from a provider that attached no credentials.
     timeline: several clips put together.
     derived_still, derived_sound, trimmed: a picture, the sound or a part of one of our own files.
-    animated_picture, converted: one of our own files as GIF or WebP, or in another video format.
+    animated_picture, converted: one of our own files as GIF or WebP (a part of it too), or as another video.
     """
 
     TEXT_TO_VIDEO = "text_to_video"
@@ -94,7 +94,8 @@ class Step:
     """One C2PA action.
 
     source_type: IPTC digital source type, required on every perceptible change; an opened file keeps its own.
-    by_model: the model did it. uses: the relationship of the ingredients it names.
+    by_model: the model did it. uses: the relationship of the ingredients it names. description: what was done, in
+    words, where the action alone does not tell.
 
     Raises:
         ValueError: a word that C2PA 2.4 or IPTC does not know, or a perceptible change without a source type.
@@ -104,6 +105,7 @@ class Step:
     source_type: str | None = None
     by_model: bool = False
     uses: Relationship | None = None
+    description: str | None = None
 
     def __post_init__(self) -> None:
         if self.action not in KNOWN_ACTIONS:
@@ -139,12 +141,15 @@ def _by_model(action: str, source_type: str) -> Step:
 
 
 _OPENED = Step(action="c2pa.opened", uses="parentOf")
-_TRIMMED = Step(action="c2pa.trimmed", source_type=HUMAN_EDITS)
 _TRANSCODED = Step(action="c2pa.transcoded")
 _CONVERTED = Step(action="c2pa.converted")
 _PICTURE_REMOVED = Step(action="c2pa.deleted", source_type=HUMAN_EDITS)
 _PLACED = Step(action="c2pa.placed", uses="componentOf")
-# Told after those of the origin, where they happened.
+# Told right after the opening, where it happened and the origin does not imply it.
+TRIMMED = Step(action="c2pa.trimmed", source_type=HUMAN_EDITS)
+# Told after those of the origin, where they happened. Length and content stay when frames are dropped or repeated, so
+# that is a plain encoding too, and takes the place of one.
+RETIMED = Step(action="c2pa.transcoded", description="the frame rate was changed")
 RESIZED = Step(action="c2pa.resized.proportional")
 LABELLED = Step(action="c2pa.addedText", source_type=DRAWN_BY_ALGORITHM)
 
@@ -157,9 +162,9 @@ RECIPES: dict[Origin, Recipe] = {
     Origin.PROVIDER_OUTPUT: Recipe((_OPENED, _TRANSCODED), "parentOf"),
     Origin.PROVIDER_OUTPUT_UNSIGNED: Recipe((_OPENED, _by_model("c2pa.edited", TRAINED), _TRANSCODED), "parentOf"),
     Origin.TIMELINE: Recipe((_created(COMPOSITE), _PLACED), "componentOf"),
-    Origin.DERIVED_STILL: Recipe((_OPENED, _TRIMMED, _TRANSCODED), "parentOf"),
+    Origin.DERIVED_STILL: Recipe((_OPENED, TRIMMED, _TRANSCODED), "parentOf"),
     Origin.DERIVED_SOUND: Recipe((_OPENED, _PICTURE_REMOVED, _CONVERTED), "parentOf"),
-    Origin.TRIMMED: Recipe((_OPENED, _TRIMMED, _TRANSCODED), "parentOf"),
+    Origin.TRIMMED: Recipe((_OPENED, TRIMMED, _TRANSCODED), "parentOf"),
     Origin.ANIMATED_PICTURE: Recipe((_OPENED, _CONVERTED), "parentOf"),
     Origin.CONVERTED: Recipe((_OPENED, _TRANSCODED), "parentOf"),
 }

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from studio.errors import RequestError
+from studio.errors import RequestError, UnreadableMedia
+from studio.media import open_regular_file
 from studio.provenance.certificates import SigningIdentity
-from studio.provenance.issuing import C2PA_CLAIM_SIGNING, EMAIL_PROTECTION
+from studio.provenance.issuing import EMAIL_PROTECTION, SIGNING_PURPOSES
 from studio.provenance.keys import ALLOWED_KEYS, algorithm_of, require_signature, sign_with
 from studio.provenance.safekeeping import AUTHORITY, CHAIN, KEY, replace_current
 
@@ -24,9 +25,7 @@ _Extension = TypeVar("_Extension", bound="x509.ExtensionType")
 MAX_PEM_BYTES = 2**16
 MAX_CHAIN = 10
 
-_DOCUMENT_SIGNING = "1.3.6.1.5.5.7.3.36"
 _ANY_PURPOSE = "2.5.29.37.0"
-_ACCEPTED = (C2PA_CLAIM_SIGNING, EMAIL_PROTECTION, _DOCUMENT_SIGNING)
 _WEAK_HASHES = ("md5", "sha1")
 
 
@@ -139,7 +138,7 @@ def _check_uses(leaf: x509.Certificate) -> None:
     allowed = "C2PA claim signing, e-mail protection or document signing"
     if _ANY_PURPOSE in purposes:
         raise _unfit("the certificate is for any purpose at all, which validators refuse", allowed=allowed)
-    if not set(purposes) & set(_ACCEPTED):
+    if not set(purposes) & set(SIGNING_PURPOSES):
         raise _unfit(
             "the certificate is not made for signing media: its extended key usage has no purpose for it",
             got=", ".join(purposes) or "no extended key usage",
@@ -254,8 +253,10 @@ def _key(path: Path) -> PrivateKeyTypes:
 
 def _content(path: Path, field_name: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(path, field=field_name) as file:
             content = file.read(MAX_PEM_BYTES + 1)
+    except UnreadableMedia as error:
+        raise _unfit(error.message, field=field_name, got=path) from error
     except OSError as error:
         raise _unfit(f"the file cannot be read ({error.strerror or error})", field=field_name, got=path) from error
     if len(content) > MAX_PEM_BYTES:

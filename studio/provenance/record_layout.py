@@ -2,8 +2,9 @@
 
 Assertions and the claim are hashed and signed; what holds them together is not (C2PA 2.4, "JUMBF embedding"): headers
 of boxes, their flags and labels, and the unprotected part of the signature with its padding. Measured on our own files,
-the SDK ignores more than a thousand such bytes. All of them have one right value, which is checked here. `strict` adds
-what is certain for records written by this studio and only usual for others.
+the SDK ignores more than a thousand such bytes. In records written by this studio all of them have one right value,
+which is checked. Others may write theirs differently and still rightly; there, only padding of a signature that is not
+zeros counts, because signers fill it with zeros and nothing but room is ever needed in it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from studio.media.boxes import top_level_boxes
+from studio.provenance.sidecar import MAX_RECORD_BYTES
 
-MAX_RECORD_BYTES = 2**26
+ForeignPart = Literal["padding", "layout"]
+
 MAX_BOXES = 20_000
 _MAX_DEPTH = 16
 
@@ -42,24 +46,32 @@ _UNPROTECTED = {*_PADDING, "sigTst", "sigTst2", "rVals", "x5chain", 33}
 
 
 class _Foreign(Exception):
-    """Something stands where nothing may."""
+    """Something stands where it does not in our own records."""
 
 
-def has_foreign_parts(path: Path, manifest_store: bytes | None = None, *, strict: bool = False) -> bool:
-    """Say whether something in the record was changed where no hash looks.
+class _ForeignPadding(Exception):
+    """Something stands where nothing but room may be."""
+
+
+def foreign_part(path: Path, manifest_store: bytes | None = None, *, strict: bool = False) -> ForeignPart | None:
+    """Say what in the record was changed where no hash looks: the padding of a signature, or the layout around it.
 
     manifest_store: the record, where it is kept beside the file. Looked at are MP4, MOV, PNG, RIFF, GIF, JPEG and
     sidecars; a record in any other kind of file is not.
+    strict: the record is this studio's, so every byte must be as it writes them. Otherwise only padding is judged, and
+    none in a record whose layout is not understood.
     """
     try:
-        for store in _stores(path) if manifest_store is None else (manifest_store,):
+        for store in _stores(path, strict) if manifest_store is None else (manifest_store,):
             _check_store(store, strict)
+    except _ForeignPadding:
+        return "padding"
     except (_Foreign, struct.error, IndexError, RecursionError):
-        return True
-    return False
+        return "layout" if strict else None
+    return None
 
 
-def _stores(path: Path) -> Iterator[bytes]:
+def _stores(path: Path, strict: bool) -> Iterator[bytes]:
     with open(path, "rb") as file:
         head = file.read(12)
         if head[4:8] == b"ftyp":
@@ -67,10 +79,13 @@ def _stores(path: Path) -> Iterator[bytes]:
             for kind, start, size in top_level_boxes(file):
                 file.seek(start)
                 if kind == b"uuid" and size <= MAX_RECORD_BYTES and (box := file.read(size))[8:24] == _UUID_OF_C2PA:
-                    purpose = next((key for key, head in _PURPOSES.items() if box[24:].startswith(head)), b"")
+                    purpose = box[28:].partition(b"\0")[0]
                     purposes.append(purpose)
-                    yield box[24 + len(_PURPOSES.get(purpose, b"")) :]
-            if purposes not in _RECORDS:
+                    if strict and not box[24:].startswith(_PURPOSES.get(purpose, b"no purpose of ours")):
+                        raise _Foreign
+                    if purpose in _PURPOSES:  # the others hold no record, as the hashes of a fragment
+                        yield box[24 + len(_PURPOSES[purpose]) :]
+            if strict and purposes not in _RECORDS:
                 raise _Foreign
         elif head[:4] in (b"\x89PNG", b"RIFF"):
             order, first, kind, extra = (">", 8, b"caBX", 4) if head[:4] == b"\x89PNG" else ("<", 12, b"C2PA", 0)
@@ -141,7 +156,9 @@ def _check_superbox(data: bytes, start: int, end: int, strict: bool, depth: int)
     kinds = list(_boxes(data, start, end))
     if not kinds or kinds[0][0] != b"jumd" or depth > _MAX_DEPTH:
         raise _Foreign
-    described = _check_description(data, kinds[0][1], kinds[0][2])
+    described = data[kinds[0][1] : kinds[0][1] + 4]
+    if strict:
+        _check_description(data, kinds[0][1], kinds[0][2])
     for kind, inner, inner_end in kinds[1:]:
         if kind == b"jumb":
             _check_superbox(data, inner, inner_end, strict, depth + 1)
@@ -161,8 +178,8 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
         start += size
 
 
-def _check_description(data: bytes, start: int, end: int) -> bytes:
-    """Check a description box (ISO 19566-5, A.3) and return the four letters of its type."""
+def _check_description(data: bytes, start: int, end: int) -> None:
+    """Check a description box (ISO 19566-5, A.3)."""
     kind, tail, toggles = data[start : start + 4], data[start + 4 : start + 16], data[start + 16]
     label, separator, rest = data[start + 17 : end].partition(b"\0")
     if not separator or toggles & _REQUESTABLE != _REQUESTABLE or toggles >> 5:
@@ -173,7 +190,6 @@ def _check_description(data: bytes, start: int, end: int) -> bytes:
     salt = struct.unpack(">I4s", rest[:8]) if toggles & _HAS_SALT else None
     if (salt is None and rest) or (salt is not None and salt[0] != len(rest)):
         raise _Foreign
-    return kind
 
 
 def _check_signature(cbor: bytes, strict: bool) -> None:
@@ -190,7 +206,9 @@ def _check_signature(cbor: bytes, strict: bool) -> None:
         _major, value, start = _item(cbor, start)
         if strict and key not in _UNPROTECTED:
             raise _Foreign
-        if key in _PADDING and (not isinstance(value, bytes) or any(value)):
+        if key in _PADDING and isinstance(value, bytes) and any(value):
+            raise _ForeignPadding
+        if strict and key in _PADDING and not isinstance(value, bytes):
             raise _Foreign
     if strict and cbor[start] != _NIL:  # the payload, which stands elsewhere
         raise _Foreign
@@ -201,7 +219,10 @@ def _check_signature(cbor: bytes, strict: bool) -> None:
 
 
 def _header(cbor: bytes, start: int) -> tuple[int, int, int]:
-    """Return the major type, the argument and where the content begins (RFC 8949, 3). No indefinite lengths."""
+    """Return the major type, the argument and where the content begins (RFC 8949, 3).
+
+    Raises `_Foreign` for an indefinite length, which we never write.
+    """
     major, information = cbor[start] >> 5, cbor[start] & 31
     if information < 24:
         return major, information, start + 1

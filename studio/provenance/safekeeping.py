@@ -63,7 +63,8 @@ def replace_current(folder: Path, files: Mapping[str, bytes]) -> None:
     with _faults(folder), _locked(folder):
         _finish(folder)
         if (folder / CURRENT).is_dir():
-            shutil.rmtree(folder / NEXT, ignore_errors=True)
+            if (folder / NEXT).exists():  # left by a crash; where it cannot go, it must not be taken for the new one
+                shutil.rmtree(folder / NEXT)
             publish(folder, NEXT, files)
             _retire(folder)
             os.replace(folder / CURRENT, folder / f"{_OUTGOING}{secrets.token_hex(4)}")

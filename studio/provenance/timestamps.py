@@ -13,6 +13,9 @@ from queue import Empty, Queue
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from studio.config import Settings
+from studio.errors import EnvironmentFault
+
 DEADLINE_SECONDS = 15.0
 
 _LOOPBACK = "127.0.0.1"
@@ -30,6 +33,23 @@ class Clock:
     authority: str
     deadline_seconds: float = DEADLINE_SECONDS
     missed: str | None = None
+
+
+def clock_of(settings: Settings) -> Clock | None:
+    """Return whom to ask for the time, None where nobody is configured."""
+    return None if settings.timestamp_url is None else Clock(authority=settings.timestamp_url)
+
+
+def require_clock(settings: Settings) -> Clock:
+    """Return whom to ask for the time. Raises EnvironmentFault where nobody is configured."""
+    clock = clock_of(settings)
+    if clock is None:
+        raise EnvironmentFault(
+            "no time stamp authority is configured",
+            field="STUDIO_TIMESTAMP_URL",
+            fix="set STUDIO_TIMESTAMP_URL to the web address of one",
+        )
+    return clock
 
 
 class Relay:

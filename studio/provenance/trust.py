@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from studio.config import Settings
 from studio.disk import is_full, write_durably
-from studio.errors import DiskFull, RequestError, StoreFault, UnsupportedValue
+from studio.errors import DiskFull, RequestError, StoreFault, UnreadableMedia, UnsupportedValue
+from studio.media import open_regular_file
 from studio.provenance.certificates import OwnCertificates, SigningIdentity, own_certificates
+from studio.provenance.issuing import SIGNING_PURPOSES
 
 Kind = Literal["manifest", "tsa"]
 
@@ -24,9 +26,9 @@ _SHIPPED = Path(__file__).parent / "trust_lists"
 _SOURCE = "https://github.com/c2pa-org/conformance-public/blob/main/trust-list"
 _ISSUED = date(2026, 8, 5)
 
-# Newline-separated purposes a signer's certificate may have: C2PA, document signing, e-mail. The library takes them
-# from here alone; those inside an entry of its list of anchors have no effect.
-_PURPOSES = "1.3.6.1.4.1.62558.2.1\n1.3.6.1.5.5.7.3.36\n1.3.6.1.5.5.7.3.4\n"
+# The library takes the purposes a signer's certificate may have from here alone, one in each line; those inside an
+# entry of its list of anchors have no effect.
+_PURPOSES = "".join(f"{purpose}\n" for purpose in SIGNING_PURPOSES)
 
 
 class UnfitTrustList(RequestError):
@@ -105,7 +107,7 @@ def trusted_lists(settings: Settings) -> tuple[TrustList, ...]:
     return (*(item for item in own if item is not None), *official_lists(settings))
 
 
-def replace_list(settings: Settings, slot: str, source: Path) -> TrustList:
+def replace_list(settings: Settings, slot: str, source: Path) -> None:
     """Use the authorities in a PEM file from now on in place of those that ship.
 
     Raises `UnfitTrustList` for a file that is no such list, StoreFault or DiskFull where it cannot be kept.
@@ -120,7 +122,6 @@ def replace_list(settings: Settings, slot: str, source: Path) -> TrustList:
         if is_full(error):
             raise DiskFull("there is no room for the list", got=path.parent, fix="free some space") from error
         raise StoreFault(f"the list cannot be kept ({error.strerror or error})", got=path) from error
-    return next(item for item in official_lists(settings) if item.name == SLOTS[slot].name)
 
 
 def reset_list(settings: Settings, slot: str) -> None:
@@ -212,8 +213,10 @@ def _authorities_of(source: Path) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     try:
-        with open(source, "rb") as file:
+        with open_regular_file(source, field="file") as file:
             content = file.read(MAX_LIST_BYTES + 1)
+    except UnreadableMedia as error:
+        raise UnfitTrustList(error.message, field="file", got=source) from error
     except OSError as error:
         raise UnfitTrustList(
             f"the file cannot be read ({error.strerror or error})", field="file", got=source

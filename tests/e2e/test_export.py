@@ -47,7 +47,7 @@ def test_a_copy_keeps_every_byte(asset: str, command: Command) -> None:
     data = command("export", asset, "copy.mp4")
     assert data["path"] == str(Path("copy.mp4").absolute())
     assert [item["id"] for item in data["assets"]] == [asset]
-    assert "sidecar" not in data
+    assert data["sidecar"] is None
     assert Path("copy.mp4").read_bytes() == Path(data["assets"][0]["path"]).read_bytes()
 
 

@@ -13,7 +13,7 @@ from studio.app import Studio
 from studio.inspection import FILE_MISMATCH, LAYOUT_MISMATCH, PADDING_MISMATCH, UNBOUND_MISMATCH
 from studio.media.boxes import top_level_boxes
 from studio.provenance.inspect import read_c2pa
-from studio.provenance.record_layout import has_foreign_parts
+from studio.provenance.record_layout import foreign_part
 from studio.provenance.trust import own_list
 from studio.provenance.unbound_boxes import unbound_sha256
 from studio.request import GenerationRequest
@@ -265,7 +265,7 @@ def _oracle_agrees(path: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch, 
         theirs = {"integrity": "none"}
     if path.read_bytes()[-4:] == b"tail":  # it passes over a tail that is too short to be a box
         return
-    if not has_foreign_parts(path, strict=True):  # where it looks at more bytes than the SDK does, as we do
+    if not foreign_part(path, strict=True):  # where it looks at more bytes than the SDK does, as we do
         assert (theirs["integrity"] == "valid") == (reading.state == "trusted")
     if CONTENT in reading.codes:
         assert theirs.get("hard_binding") in ("mismatch", None)

@@ -169,6 +169,7 @@ def test_a_file_that_does_not_hold_is_no_recipe(fault: str, telling: Studio, sil
         ({"options": ["shade"]}, "recipe options"),
         ({"options": {str(number): 1 for number in range(1000)}}, "recipe options"),
         ({"options": {"shade": {"path": "/etc/passwd"}}}, "recipe option shade"),
+        ({"options": {"sha\u202ede\x1b[2J": None}}, "recipe option sha de [2J"),
         ({"prompt": {"policy": "full", "prompt": ["a", "lamp"]}}, "recipe prompt"),
     ],
 )
@@ -187,6 +188,7 @@ def test_a_record_that_makes_no_sense_is_refused_by_name(changes: dict[str, Any]
         ({"seed": str(2**63)}, "seed"),
         ({"guidance_scale": 1e300}, "guidance_scale"),
         ({"options": {"weights": "/etc/passwd"}}, "option"),
+        ({"options": {"\u202esthgiew\n": 1}}, "option"),
         ({"options": {"mode": "http://127.0.0.1/"}}, "option mode"),
         ({"prompt": {"policy": "full", "prompt": "a\x1b[2J lamp"}}, "prompt"),
         ({"prompt": {"policy": "full", "prompt": "x" * 20_000}}, "prompt"),
@@ -214,8 +216,11 @@ def test_a_part_of_a_clip_points_to_the_clip(silent: Studio) -> None:
         recipe_of(reading_of(origin="trimmed"), None)
     asset = silent.generate(REQUEST).asset
     part = object.__new__(Asset)
-    part.__dict__.update(vars(asset) | {"id": "part", "parent_id": asset.id})
+    part.__dict__.update(vars(asset) | {"id": "part", "parent_id": asset.id, "derivation": {}})
     with pytest.raises(RequestError, match=f"use asset {asset.id}"):
+        recipe_of(C2paReading(state="absent"), part)
+    part.__dict__["parent_id"] = None  # as it becomes when the clip is removed
+    with pytest.raises(RequestError, match="use the clip that it was made from"):
         recipe_of(C2paReading(state="absent"), part)
 
 

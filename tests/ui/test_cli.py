@@ -14,6 +14,8 @@ import pytest
 from studio import app as studio_app
 from studio.catalog.loader import load_catalog
 from studio.config import Settings
+from studio.export import gate
+from studio.provenance.safekeeping import WATERMARK, publish
 from tests.fakes import write_scripted_rows
 from ui.cli.entry import run
 
@@ -128,6 +130,17 @@ def test_verify_shows_one_screen_and_more_on_demand(terminal: Terminal) -> None:
     assert "EU AI Act" in terminal.stdout
     assert "California SB 942" in terminal.stdout
     assert "finest detail" in terminal.stdout
+
+
+def test_a_short_mark_is_told(terminal: Terminal, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    # At this size it depends on key and payload how much of a mark fits.
+    settings.create_home()
+    publish(settings.identity_folder, WATERMARK, {"key.bin": bytes(32)})
+    monkeypatch.setattr(gate, "random_payload", lambda: 0x1F2E3D4C5B6A7988)
+    size = ("--width", "64", "--height", "64", "--num-frames", "33")
+    assert terminal.run("generate", "--model", "scripted-moving", "--seed", "3", *size) == 0
+    assert "watermark 6a7988" in terminal.stderr
+    assert "a short mark of 24 bits only" in " ".join(terminal.stderr.split())
 
 
 def test_check_of_a_faulty_clip_exits_1(terminal: Terminal) -> None:

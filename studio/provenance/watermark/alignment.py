@@ -72,4 +72,4 @@ class Alignment:
             told.append(f"cut to {1 / larger:.0%} of its size")
         elif larger < 1 - _MARGIN:
             told.append(f"set into a larger picture, at {larger:.0%} of it")
-        return ", ".join(told) or "shifted"
+        return ", ".join(told) or "cut out of a larger picture"

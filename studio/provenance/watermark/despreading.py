@@ -28,7 +28,7 @@ def soft_bits(view: View, alignment: Alignment, pattern: Pattern, *, thorough: b
     apart from the waves (Capon 1969) are tried too, if `thorough` and where there are signs of a mark at all.
     """
     mean = alignment.rectify(view.mean)
-    weight = _matched(mean)
+    weight = matched(mean)
     yield _despread(mean * weight, pattern)
     if view.count == 1:
         return
@@ -56,7 +56,7 @@ def _weights(bits: NDArray[np.float64], waves: NDArray[np.float64]) -> Iterator[
     yield np.linalg.solve(loaded, gain + 0.2 * gain.mean()) / noise
 
 
-def _matched(mean: Gray) -> Gray:
+def matched(mean: Gray) -> Gray:
     """Weigh each place by how little picture is left in the average, as a matched filter does."""
     return np.asarray(1 / (local_power(mean, _CLIP_SIGMA) + _CLIP_FLOOR), np.float32)
 

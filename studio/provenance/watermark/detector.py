@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
@@ -14,15 +14,19 @@ from studio.provenance.watermark.alignment import Alignment
 from studio.provenance.watermark.bars import picture_area, whole
 from studio.provenance.watermark.codeword import CODES, FULL, Code
 from studio.provenance.watermark.despreading import SoftBits, soft_bits
+from studio.provenance.watermark.embedder import natural_grain, unit_pixels
 from studio.provenance.watermark.geometry import Candidate, find_alignments
-from studio.provenance.watermark.pattern import UNITS, pattern_of
+from studio.provenance.watermark.pattern import UNITS, Gray, Grid, pattern_of
 from studio.provenance.watermark.reading import NOTHING_FOUND, WatermarkReading
+from studio.provenance.watermark.shifts import find_shifts
 from studio.provenance.watermark.view import View
 
 # More frames steady the reading; beyond these they add little and cost memory (about half a megabyte each).
 MAX_FRAMES = 96
-# Standard deviations by which a faint mark must match one of the known ones: less than 1e-9 in a million by chance.
-KNOWN_DEVIATIONS = 8.5
+# Chance that noise resembles one of the known marks in all the attempts at one clip.
+_FALSE_RECOGNITION, _ATTEMPTS = 1e-9, 100
+_MOST_SIZES = 3
+_MOST_CORRELATED = 512  # of the known marks, the latest
 _TRIED, _TRIED_THOROUGHLY = 20, 3
 SEARCH_SECONDS = 9.0  # a busy machine tries less rather than keep somebody waiting
 
@@ -31,16 +35,20 @@ class WatermarkDetector:
     """Reads a mark from the frames of one clip; one frame may be enough.
 
     key: the bytes it was embedded with. known: 64-bit payloads to compare a faint mark with; knowing what to look for
-    makes the reader nearly twice as sensitive. Each attempt takes noise for a mark with probability 2**-32; there are
+    makes the reader nearly twice as sensitive. sizes: (height, width) of the clips that carry them; a crop of one is
+    looked for at its own scale. Each attempt takes noise for a mark with probability 2**-32; there are
     some ten of them for a picture as it is and up to a hundred in a search, so a mark proves little by itself: the
     library must know the identifier.
     """
 
-    def __init__(self, key: bytes, known: Sequence[int] = ()) -> None:
+    def __init__(self, key: bytes, known: Sequence[int] = (), sizes: Collection[Grid] = ()) -> None:
         self._key = key
         self._known = tuple(known)
+        self._sizes = tuple(sizes)
         self._codewords = FULL.encode_all(self._known) if self._known else None
+        self._needed = float(np.sqrt(2 * np.log(max(len(self._known), 1) * _ATTEMPTS / _FALSE_RECOGNITION)))
         self._views: list[View] = []
+        self._cut_views: list[View] = []
         self._count = 0
 
     def update(self, frame: NDArray[np.uint8]) -> None:
@@ -49,8 +57,9 @@ class WatermarkDetector:
             return
         if not self._views:
             self._views = _views_of(frame)
+            self._cut_views = _cut_views_of(frame, self._sizes)
         self._count += 1
-        for view in self._views:
+        for view in (*self._views, *self._cut_views):
             view.add(frame)
 
     def finish(self, *, search: bool = False) -> WatermarkReading:
@@ -72,19 +81,31 @@ class WatermarkDetector:
             if reading.detected:
                 return replace(reading, transform="mirrored")
         for look in (attrgetter("mean"), attrgetter("first")):
+            reading = self._try(self._shifts(look), ends)
+            if reading.detected:
+                return reading
             found: list[tuple[View, Candidate]] = []
             for view in self._views:
-                for candidate in find_alignments(view, look(view), self._key):
-                    found.append((view, candidate))
-                    if time.monotonic() > ends:
-                        break
-            reading = self._try(found, ends)
-            if reading.detected or self._count == 1:
+                if time.monotonic() > ends:
+                    break
+                found += [(view, candidate) for candidate in find_alignments(view, look(view), self._key)]
+            reading = self._try(sorted(found, key=lambda pair: -pair[1].strength), ends)
+            if reading.detected or self._count == 1 or time.monotonic() > ends:
                 return reading
         return NOTHING_FOUND
 
+    def _shifts(self, look: Callable[[View], Gray]) -> list[tuple[View, Candidate]]:
+        """Return where the picture may have been cut out of one of the known clips."""
+        if self._codewords is None:
+            return []
+        latest = self._codewords[-_MOST_CORRELATED:]
+        return [
+            (view, candidate)
+            for view in self._cut_views
+            for candidate in find_shifts(view, look(view), pattern_of(self._key, FULL, view.grain), latest)
+        ]
+
     def _try(self, found: list[tuple[View, Candidate]], ends: float) -> WatermarkReading:
-        found.sort(key=lambda pair: -pair[1].strength)
         for rank, (view, candidate) in enumerate(found[:_TRIED]):
             reading = self._read(view, candidate.alignment, (FULL,), thorough=rank < _TRIED_THOROUGHLY)
             if reading.detected:
@@ -108,10 +129,10 @@ class WatermarkDetector:
         """Return the known payload whose codeword these soft bits can hardly resemble by chance."""
         if self._codewords is None or not soft.any():
             return None
-        # Under chance each product is a sum of independent terms of about this deviation.
+        # By chance a product of this kind passes t with a probability of at most exp(-t^2 / 2) (Hoeffding 1963).
         deviations = self._codewords @ (soft / np.sqrt((soft**2).sum())).astype(np.float32)
         best = int(np.argmax(deviations))
-        return self._known[best] if deviations[best] > KNOWN_DEVIATIONS else None
+        return self._known[best] if deviations[best] > self._needed else None
 
 
 def _reading(soft: SoftBits, code: Code, payload: int | None, *, with_index: bool) -> WatermarkReading:
@@ -125,6 +146,17 @@ def _reading(soft: SoftBits, code: Code, payload: int | None, *, with_index: boo
         bits=code.payload_bits,
         with_index=with_index,
     )
+
+
+def _cut_views_of(frame: NDArray[np.uint8], sizes: Collection[Grid]) -> list[View]:
+    """Return ways to look at a picture as an unscaled part of a clip of one of these sizes, smallest first."""
+    height, width = frame.shape[:2]
+    larger = [size for size in set(sizes) if size[0] >= height and size[1] >= width and size != (height, width)]
+    views = []
+    for size in sorted(larger, key=lambda size: size[0] * size[1])[:_MOST_SIZES]:
+        grain = natural_grain(*size)
+        views.append(View(whole(frame), grain, round(min(height, width) / unit_pixels(*size, grain))))
+    return views
 
 
 def _views_of(frame: NDArray[np.uint8]) -> list[View]:

@@ -12,6 +12,9 @@ MAX_SQUARED_ERROR = 255.0**2 / 10**4.42
 MIN_SIMILARITY = 0.9915
 # Motion masks: what moves may lose more before it is seen, as VMAF has it too.
 MIN_FIDELITY_STILL, MIN_FIDELITY_MOVING = 0.935, 0.9
+# Below so many lines little is left to average, and these two figures, made for large pictures, ask too much.
+SMALL_LINES = 192
+MIN_SIMILARITY_SMALL, MIN_FIDELITY_SMALL = 0.974, 0.8
 FAST = 5.0  # mean change of luma from frame to frame, in levels
 LARGEST = 1.6  # levels of luma, root mean square
 
@@ -32,12 +35,15 @@ def largest_amplitude(frame: NDArray[np.uint8], mark: Gray, motion: float = 0.0)
     """
     import cv2
 
-    min_fidelity = float(np.interp(motion, (0.0, FAST), (MIN_FIDELITY_STILL, MIN_FIDELITY_MOVING)))
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    is_small = min(gray.shape) < SMALL_LINES
+    moving = float(np.interp(motion, (0.0, FAST), (MIN_FIDELITY_STILL, MIN_FIDELITY_MOVING)))
+    min_similarity = MIN_SIMILARITY_SMALL if is_small else MIN_SIMILARITY
+    min_fidelity = MIN_FIDELITY_SMALL if is_small else moving
     amplitude = min(LARGEST, float(np.sqrt(MAX_SQUARED_ERROR / max(float(np.mean(mark * mark)), 1e-6))))
     for _ in range(_ROUNDS):
         marked = np.clip(np.rint(gray + mark * np.float32(amplitude)), 0, 255).astype(np.float32)
-        losses = _losses(gray, marked, min_fidelity)
+        losses = _losses(gray, marked, min_similarity, min_fidelity)
         if max(losses) <= 1.0:
             return amplitude
         # Both losses grow with the square of the amplitude, rounding and clipping aside.
@@ -45,7 +51,7 @@ def largest_amplitude(frame: NDArray[np.uint8], mark: Gray, motion: float = 0.0)
     return amplitude
 
 
-def _losses(before: Gray, after: Gray, min_fidelity: float) -> tuple[float, float]:
+def _losses(before: Gray, after: Gray, min_similarity: float, min_fidelity: float) -> tuple[float, float]:
     """Return how much of each allowance is used up; 1.0 is the bound."""
     mean_before, mean_after = _mean(before), _mean(after)
     power_before = np.maximum(_mean(before * before) - mean_before**2, 0)
@@ -57,7 +63,7 @@ def _losses(before: Gray, after: Gray, min_fidelity: float) -> tuple[float, floa
     added = np.maximum(power_after + power_before - 2 * together, 0)  # variance of the difference
     kept = float(np.log2(1 + power_before / (added + _EYE_NOISE)).mean())
     fidelity = (kept + _PLAIN) / (float(np.log2(1 + power_before / _EYE_NOISE).mean()) + _PLAIN)
-    return (1 - similarity) / (1 - MIN_SIMILARITY), (1 - fidelity) / (1 - min_fidelity)
+    return (1 - similarity) / (1 - min_similarity), (1 - fidelity) / (1 - min_fidelity)
 
 
 def _mean(image: Gray) -> Gray:

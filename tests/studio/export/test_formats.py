@@ -19,6 +19,7 @@ from studio.exports import Exported
 from studio.library.asset import Asset
 from studio.media import FrameClip, count_frames, iter_frames, read_audio, read_image
 from studio.provenance.certificates import watermark_key
+from studio.provenance.inspect import C2paReading
 from studio.provenance.watermark import WatermarkDetector
 from tests.studio.export.conftest import Library
 from tests.studio.media_files import pan, psnr, tone
@@ -38,8 +39,16 @@ FORMATS: dict[str, dict[str, Any]] = {
     "-still.webp": {"frame": -1},
     "-smaller.mp4": {"width": 320},
     "-slower.mp4": {"frame_rate": Fraction(12)},
+    "-whole.mov": {"start": Fraction(0), "end": Fraction(5, 4)},
+    "-part.gif": {"width": 320, "start": Fraction(1)},
+    "-part.webp": {"end": Fraction(1, 4)},
 }
 PICTURES = (".png", ".jpg", "-still.webp")
+
+
+def actions_of(reading: C2paReading) -> list[dict[str, Any]]:
+    assertions = (reading.manifest or {})["assertions"]
+    return next(item["data"]["actions"] for item in assertions if "actions" in item["label"])
 
 
 @pytest.fixture(scope="module")
@@ -195,13 +204,31 @@ class TestWhatIsInside:
     ) -> None:
         asset = exports["-smaller.mp4"].asset
         assert (asset.width, asset.height) == (320, 240)
-        manifest = library.read(exports["-smaller.mp4"]).manifest or {}
-        actions = next(item["data"]["actions"] for item in manifest["assertions"] if "actions" in item["label"])
+        actions = actions_of(library.read(exports["-smaller.mp4"]))
         assert "c2pa.resized.proportional" in [action["action"] for action in actions]
 
     def test_another_frame_rate_keeps_the_length(self, exports: dict[str, Exported]) -> None:
         asset = exports["-slower.mp4"].asset
         assert (asset.num_frames, asset.frame_rate) == (15, Fraction(12))
+
+    def test_a_clip_at_another_frame_rate_is_not_called_cut(
+        self, exports: dict[str, Exported], library: Library
+    ) -> None:
+        reading = library.read(exports["-slower.mp4"])
+        assert [action["action"] for action in actions_of(reading)[:2]] == ["c2pa.opened", "c2pa.transcoded"]
+        assert actions_of(reading)[1]["description"] == "the frame rate was changed"
+        assert (reading.generation or {})["origin"] == "converted"
+
+    @pytest.mark.parametrize("suffix", ["-part.gif", "-part.webp"])
+    def test_a_part_as_an_animated_picture_is_called_cut_and_converted(
+        self, suffix: str, exports: dict[str, Exported], library: Library
+    ) -> None:
+        told = [action["action"] for action in actions_of(library.read(exports[suffix]))]
+        assert told[:3] == ["c2pa.opened", "c2pa.trimmed", "c2pa.converted"]
+
+    def test_a_part_that_is_the_whole_is_not_called_cut(self, exports: dict[str, Exported], library: Library) -> None:
+        told = [action["action"] for action in actions_of(library.read(exports["-whole.mov"]))]
+        assert "c2pa.trimmed" not in told
 
 
 class TestTheFamily:

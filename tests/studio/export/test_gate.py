@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from studio.consistency.runner import run_checks
-from studio.errors import DiskFull, SealFailed
+from studio.errors import DiskFull, SealFailed, UnreadableMedia
 from studio.export import converting, gate, marking
 from studio.export.source import Source, open_clip
 from studio.generator import RawClip
@@ -169,6 +169,17 @@ def test_a_failing_export_leaves_nothing(
     assert len(library.studio.store.children(clip.id)) == children
     assert library.leftovers() == []
     assert not list(library.folder.glob(name(".*")))
+
+
+def test_an_export_that_cannot_read_its_clip_does_not_speak_of_a_raw_one(
+    library: Library, clip: Asset, name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise UnreadableMedia("cut short", got="clip.mp4")
+
+    monkeypatch.setattr(gate, "open_part", unreadable)
+    with pytest.raises(SealFailed, match=r"^it could not be sealed \(cut short\)"):
+        library.export(clip, name(".webm"))
 
 
 @pytest.mark.parametrize("stage", ["checking", "encoding", "signing", "verifying"])

@@ -60,3 +60,34 @@ def test_leaving_early_closes_the_generator_in_its_own_thread() -> None:
         _ = [1 // index for index in waiting]
     assert closed_in == ["lookahead"]
     assert threads() == []
+
+
+class Closing:
+    """Two items, then perhaps an error; closing it fails."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self._items = [1, 2]
+        self._error = error
+
+    def __iter__(self) -> Closing:
+        return self
+
+    def __next__(self) -> int:
+        if self._items:
+            return self._items.pop(0)
+        raise self._error or StopIteration
+
+    def close(self) -> None:
+        raise OSError("cannot be closed")
+
+
+@pytest.mark.parametrize(("error", "told"), [(None, OSError), (ValueError("the cause"), ValueError)])
+def test_an_error_on_closing_is_told_unless_there_was_one_before(
+    error: BaseException | None, told: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+    with pytest.raises(told), ahead(Closing(error)) as waiting:
+        seen.extend(waiting)
+    assert seen == [1, 2]
+    assert threads() == []
+    assert capsys.readouterr().err == ""

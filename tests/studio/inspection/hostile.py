@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from tests.studio.provenance.test_inspect import C2PA_BOX, FTYP, nested, nested_records
 
 MIB = 2**20
@@ -55,6 +57,14 @@ def flat(side: int) -> bytes:
     return png(header(side, side), (b"IDAT", zlib.compress(bytes(side * (3 * side + 1)))), (b"IEND", b""))
 
 
+def noise(side: int) -> bytes:
+    """A picture of large grey squares without any order, in which a search finds something to try everywhere."""
+    cells = np.random.default_rng(0).integers(0, 256, (-(-side // 8), -(-side // 8), 1), np.uint8)
+    picture = cells.repeat(8, axis=0)[:side].repeat(8, axis=1)[:, :side].repeat(3, axis=2).reshape(side, -1)
+    rows = np.concatenate([np.zeros((side, 1), np.uint8), picture], axis=1).tobytes()
+    return png(header(side, side), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+
+
 def segments() -> bytes:
     """A JPEG whose hundred thousand segments claim to be pieces of a record."""
     pieces = (b"\xff\xeb\0\x2aJP\0\1" + i.to_bytes(4, "big") + b"\x80\0\0\0jumb" + b"c2pa" * 6 for i in range(100_000))
@@ -84,6 +94,8 @@ BUILT: dict[str, Callable[[], bytes]] = {
     "huge.png": lambda: png(header(60_000, 60_000), (b"IDAT", zlib.compress(bytes(MIB))), (b"IEND", b"")),
     "nothing.png": lambda: png(header(0, 0), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")),
     "large flat.png": lambda: flat(11_000),
+    "largest flat.png": lambda: flat(5_900),
+    "largest noise.png": lambda: noise(5_900),
     "profile bomb.png": lambda: png(
         header(8, 8),
         (b"iCCP", b"x\0\0" + zlib.compress(bytes(200 * MIB), 9)),
@@ -96,6 +108,7 @@ BUILT: dict[str, Callable[[], bytes]] = {
     "deep.avi": lambda: riff(5_000).replace(b"WAVE", b"AVI ", 1),
     "million frames.gif": lambda: gif(65_535, 65_535, (1, 1), 1_000_000),
     "large frames.gif": lambda: gif(4_000, 4_000, (4_000, 4_000), 50_000),
+    "largest frames.gif": lambda: gif(3_000, 3_000, (3_000, 3_000), 50_000),
     "ring.tif": lambda: b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 0x8769, 4, 1, 8) * 65_535 + b"\x08\0\0\0",
     "segments.jpg": segments,
     "xmp.jpg": lambda: (

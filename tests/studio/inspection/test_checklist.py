@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from studio.app import Studio
-from studio.inspection.encoding import earlier_period
+from studio.inspection.encoding import MAX_PACKET_BYTES, earlier_period, read_packets
 from studio.inspection.report import Verification
 from tests.studio.inspection.conftest import Ffmpeg
 from tests.studio.media_files import pan, texture, tone, write_mp4
@@ -138,3 +138,13 @@ def test_ten_seconds_of_720p_take_a_few_seconds(studio: Studio, clips: Path) -> 
     started = time.process_time()
     studio.verify(clips / "shell_game_cups.mp4", search=False)
     assert time.process_time() - started < 8  # about 3 s alone on two cores
+
+
+def test_a_packet_larger_than_any_honest_one_is_not_looked_at(clip: Path, ffmpeg: Ffmpeg) -> None:
+    name = ("-c:v", "rawvideo", "-pix_fmt", "bgr24", "-frames:v", "2")
+    large = ffmpeg(clip, "large.avi", "-vf", "scale=5120:4608", *name)
+    assert large.stat().st_size > 2 * MAX_PACKET_BYTES
+    assert read_packets(large) is None
+    small = read_packets(ffmpeg(clip, "small.avi", *name))
+    assert small is not None
+    assert len(small.sizes) == 2

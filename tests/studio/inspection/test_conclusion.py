@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import sqlalchemy as sa
 
 from studio.app import Studio
 from studio.inspection.conclusion import conclude
+from studio.inspection.disclosures import disclosures
 from studio.inspection.recovery import names_mark
 from studio.library.tables import AssetRow
 from studio.media import iter_frames
-from studio.provenance.reading import C2paReading
+from studio.provenance.reading import C2paReading, IngredientReading, State
+from studio.provenance.redaction import LEFT_OUT_NOTE
 from studio.provenance.watermark import ALGORITHM, WatermarkReading
 from studio.request import GenerationRequest
 from tests.studio.inspection.conftest import Ffmpeg
@@ -171,3 +174,42 @@ def test_what_the_law_wants_is_looked_up_in_the_file(studio: Studio, sealed: Pat
     source = stripped["says in a machine-readable way that AI made or changed it"]
     assert source.satisfied == "no"
     assert "not in this file" in source.where
+
+
+@pytest.mark.parametrize(
+    ("states", "warnings", "satisfied"),
+    [
+        (("trusted", "absent"), (), "yes"),
+        (("absent", "absent"), (), "unknown"),
+        (("trusted", "absent"), (LEFT_OUT_NOTE,), "no"),
+    ],
+)
+def test_marks_of_inputs_are_called_kept_only_if_some_were_and_none_was_left_out(
+    studio: Studio, sealed: Path, states: tuple[State, ...], warnings: tuple[str, ...], satisfied: str
+) -> None:
+    items = tuple(
+        IngredientReading(title="x", mime_type=None, relationship="inputTo", state=state, codes=(), generator=None)
+        for state in states
+    )
+    found = studio.verify(sealed, with_checklist=False)
+    reading = replace(found.c2pa, ingredients=items, generation={"warnings": list(warnings)})
+    met = {item.duty: item.satisfied for item in disclosures(replace(found, c2pa=reading))}
+    assert met["marks found on inputs are kept (1.2)"] == satisfied
+
+
+def test_a_format_of_a_format_of_a_clip_is_known_in_three_ways(studio: Studio, sealed: Path, tmp_path: Path) -> None:
+    """The mark in it is still that of the clip it all began with."""
+    studio.export(sealed.stem, tmp_path / "copy.mov")
+    child = studio.verify(tmp_path / "copy.mov").asset
+    assert child is not None
+    studio.export(child.id, tmp_path / "copy.gif")
+    found = studio.verify(tmp_path / "copy.gif")
+    assert found.library is not None
+    assert found.library.asset.parent_id == child.id
+    assert found.library.by == ("file hash", "credentials", "watermark")
+
+
+def test_a_signer_trusted_by_no_list_is_said_to_be_on_none() -> None:
+    sentence = conclude(C2paReading(state="trusted", issuer="Somebody"), None).sentence
+    assert "None" not in sentence
+    assert "by Somebody" in sentence

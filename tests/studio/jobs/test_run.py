@@ -27,6 +27,7 @@ from studio.library.asset import file_sha256
 from studio.library.store import new_id
 from studio.library.tables import AssetRow
 from studio.media import iter_frames, probe_video
+from studio.provenance.safekeeping import WATERMARK, publish
 from studio.provenance.watermark import WatermarkReading
 from studio.request import Conditioning, GenerationRequest, Role
 
@@ -229,9 +230,24 @@ def test_a_clip_that_holds_no_mark_is_sealed_with_a_warning(studio: Studio, monk
     monkeypatch.setattr(marking, "read_mark", lambda *_: unread)
     outcome = studio.generate(wish())
     assert outcome.asset.watermark_id is None
-    assert gate.NO_MARK in outcome.warnings
+    assert gate.NO_MARK in outcome.notices
     generation = outcome.verification.c2pa.generation or {}
     assert gate.NO_MARK in generation["warnings"]
+
+
+def test_a_clip_with_room_for_a_short_mark_is_sealed_with_a_warning(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At this size it depends on key and payload how much of a mark fits.
+    studio.settings.create_home()
+    publish(studio.settings.identity_folder, WATERMARK, {"key.bin": bytes(32)})
+    monkeypatch.setattr(gate, "random_payload", lambda: 0x1F2E3D4C5B6A7988)
+    outcome = studio.generate(wish(width=64, height=64, num_frames=33))
+    assert outcome.asset.watermark_id is not None
+    assert len(outcome.asset.watermark_id) == 6
+    assert gate.SHORT_MARK in outcome.notices
+    generation = outcome.verification.c2pa.generation or {}
+    assert gate.SHORT_MARK in generation["warnings"]
 
 
 def test_a_killed_process_is_noticed_and_its_clip_is_not_lost(studio: Studio, tmp_path: Path) -> None:
@@ -380,4 +396,4 @@ def test_credentials_beside_an_input_are_kept_with_it(studio: Studio, tmp_path: 
     folder.mkdir()
     resolved = replace(studio.resolve(wish()), conditionings=(item,))
     (kept,) = _keep_inputs(resolved, folder).conditionings
-    assert kept.path.with_suffix(".c2pa").read_bytes() == clip.sidecar.read_bytes()
+    assert kept.path.with_name(kept.path.name + ".c2pa").read_bytes() == clip.sidecar.read_bytes()

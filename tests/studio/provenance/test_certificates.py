@@ -202,6 +202,27 @@ def test_a_crash_at_any_step_of_a_rotation_leaves_an_identity_that_works(
     assert [path.parent.name for path in tmp_path.rglob("key.pem")] == ["current"]
 
 
+def test_what_a_rotation_that_crashed_left_is_not_taken_for_the_new_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_or_create(tmp_path / "id")
+    load_or_create(tmp_path / "draft")
+    shutil.copytree(tmp_path / "draft" / safekeeping.CURRENT, tmp_path / "id" / safekeeping.NEXT)
+    real = os.unlink
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> None:
+        if str(path).endswith("key.pem"):
+            raise PermissionError(13, "Permission denied")
+        real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(StoreFault, match="cannot be written"):
+        rotate(tmp_path / "id")
+    monkeypatch.undo()
+    assert load_or_create(tmp_path / "id").fingerprint == before.fingerprint
+    assert rotate(tmp_path / "id").fingerprint != before.fingerprint
+
+
 def test_processes_that_rotate_and_sign_at_once_all_end_with_a_whole_identity(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from studio.provenance.certificates import *;"

@@ -203,7 +203,8 @@ def test_adapters_speed_profile_and_inputs_are_told() -> None:
 
 def test_a_record_from_before_a_field_was_known_is_still_understood() -> None:
     old = PROVENANCE.as_json()
-    for name in ("adapters", "speed_profile", "prompt_key", "visible_label", "is_resized", "generate_audio"):
+    added = ("adapters", "speed_profile", "prompt_key", "visible_label", "generate_audio")
+    for name in (*added, "is_trimmed", "is_resized", "is_retimed"):
         del old[name]
     assert Provenance.from_json(old) == replace(PROVENANCE, prompt_key=None)
 
@@ -250,6 +251,29 @@ def test_a_visible_label_and_scaling_are_told_as_actions_before_the_mark() -> No
 def test_what_was_done_to_a_parent_is_told(origin: Origin, told: list[tuple[str, str | None]]) -> None:
     found = actions(provenance_of(origin, parent=ANYWHERE), watermark=None)
     assert [(action["action"], action.get("digitalSourceType")) for action in found] == told
+
+
+@pytest.mark.parametrize(
+    ("origin", "names"),
+    [
+        (Origin.CONVERTED, ["c2pa.opened", "c2pa.transcoded"]),
+        (Origin.TRIMMED, ["c2pa.opened", "c2pa.trimmed", "c2pa.transcoded"]),
+        (Origin.ANIMATED_PICTURE, ["c2pa.opened", "c2pa.converted", "c2pa.transcoded"]),
+    ],
+)
+def test_another_frame_rate_is_told_where_the_clip_was_encoded(origin: Origin, names: list[str]) -> None:
+    found = actions(replace(provenance_of(origin, parent=ANYWHERE), is_retimed=True), watermark=None)
+    assert [action["action"] for action in found] == names
+    assert found[-1]["description"] == "the frame rate was changed"
+
+
+def test_a_part_of_a_clip_as_an_animated_picture_or_sound_is_both_cut_and_converted() -> None:
+    animated, sound = (
+        [step["action"] for step in actions(replace(provenance_of(origin, parent=ANYWHERE), is_trimmed=True))]
+        for origin in (Origin.ANIMATED_PICTURE, Origin.DERIVED_SOUND)
+    )
+    assert animated[:3] == ["c2pa.opened", "c2pa.trimmed", "c2pa.converted"]
+    assert sound[:4] == ["c2pa.opened", "c2pa.trimmed", "c2pa.deleted", "c2pa.converted"]
 
 
 @pytest.mark.parametrize(

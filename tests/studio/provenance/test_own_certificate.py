@@ -184,7 +184,7 @@ def test_each_fault_is_refused_in_one_sentence_and_nothing_changes(fault: str, s
 
 
 def test_a_missing_file_and_a_key_that_is_nowhere_are_named(studio: Studio, papers: Papers, tmp_path: Path) -> None:
-    with pytest.raises(UnfitCertificate, match="chain: the file cannot be read"):
+    with pytest.raises(UnfitCertificate, match="chain: there is no such file"):
         studio.identity.bring(tmp_path / "gone.pem", papers.key, papers.root)
     with pytest.raises(RequestError, match="STUDIO_SIGNER_COMMAND"):
         studio.identity.bring(papers.chain, None, papers.root)

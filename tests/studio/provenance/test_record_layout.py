@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from studio.config import PromptPolicy
 from studio.media.boxes import top_level_boxes
 from studio.provenance.certificates import SigningIdentity
 from studio.provenance.inspect import read_c2pa
 from studio.provenance.origin import Origin
-from studio.provenance.record_layout import has_foreign_parts
+from studio.provenance.record_layout import foreign_part
 from studio.provenance.trust import identity_list
-from tests.studio.provenance.conftest import SignedFile, provenance_of
+from tests.studio.inspection.hostile import box as iso_box
+from tests.studio.provenance.conftest import PROVENANCE, SignedFile, provenance_of
+from tests.studio.provenance.test_inspect import C2PA_BOX, FTYP
 
 
 def record_of(path: Path) -> tuple[int, int]:
@@ -23,10 +27,10 @@ def record_of(path: Path) -> tuple[int, int]:
 def test_files_as_they_were_signed_have_no_foreign_parts(signed_file: SignedFile, clips: Path) -> None:
     first = signed_file(name="first.mp4")
     second = signed_file(provenance_of(Origin.VIDEO_EDIT, parent=first), name="second.mp4")
-    assert not has_foreign_parts(first, strict=True)
-    assert not has_foreign_parts(second, strict=True)
-    assert not has_foreign_parts(clips / "portrait_river_c2pa.mp4", strict=True)
-    assert not has_foreign_parts(clips / "static_bottles.mp4", strict=True)
+    assert not foreign_part(first, strict=True)
+    assert not foreign_part(second, strict=True)
+    assert not foreign_part(clips / "portrait_river_c2pa.mp4", strict=True)
+    assert not foreign_part(clips / "static_bottles.mp4", strict=True)
 
 
 def test_every_byte_of_the_record_is_watched_by_the_sdk_or_by_us(
@@ -43,7 +47,7 @@ def test_every_byte_of_the_record_is_watched_by_the_sdk_or_by_us(
         broken = bytearray(content)
         broken[position] ^= 1 << position % 8
         changed.write_bytes(broken)
-        is_foreign = has_foreign_parts(changed, strict=True)
+        is_foreign = foreign_part(changed, strict=True) is not None
         state = read_c2pa(changed, lists=[identity_list(identity)]).state
         only_here += is_foreign and state == "trusted"
         if state in ("trusted", "valid") and not is_foreign:
@@ -64,7 +68,7 @@ def test_a_box_that_was_slipped_in_is_noticed(where: str, signed_file: SignedFil
         record[box : box + 4] = (int.from_bytes(record[box : box + 4], "big") + len(smuggled)).to_bytes(4, "big")
     changed = tmp_path / "changed.mp4"
     changed.write_bytes(content[:start] + record + content[start + size :])
-    assert has_foreign_parts(changed, strict=True)
+    assert foreign_part(changed, strict=True)
 
 
 @pytest.mark.parametrize("kind", ["png", "wav", "jpg", "gif", "webp", "mov"])
@@ -79,8 +83,61 @@ def test_records_in_other_containers_are_looked_at_too(
     mime_type = {"wav": "audio/wav", "jpg": "image/jpeg", "mov": "video/quicktime"}.get(kind, f"image/{kind}")
     path = signed_file(source=plain, mime_type=mime_type, name=f"signed.{kind}")
     assert read_c2pa(path, lists=[identity_list(identity)]).state == "trusted"
-    assert not has_foreign_parts(path, strict=True)
+    assert not foreign_part(path, strict=True)
     content = bytearray(path.read_bytes())
     content[content.index(b"jumdc2as") + 20] ^= 0x80
     path.write_bytes(content)
-    assert has_foreign_parts(path, strict=True)
+    assert foreign_part(path, strict=True)
+
+
+def test_a_prompt_that_looks_like_padding_accuses_nobody(signed_file: SignedFile) -> None:
+    """Spelled in CBOR, padding of 88 bytes begins with the same letters."""
+    prompt = "a cpadXylophone in the rain, " + "played for a long time by somebody who loves it " * 5
+    told = replace(PROVENANCE, prompt=prompt, prompt_policy=PromptPolicy.FULL)
+    path = signed_file(told, name="told.mp4")
+    assert b"cpadXylophone" in path.read_bytes()
+    assert foreign_part(path, strict=True) is None
+    assert foreign_part(path, strict=False) is None
+
+
+def strangers(entries: bytes) -> bytes:
+    """Return a record that holds nothing but a signature with these CBOR bytes as its unprotected header."""
+    cose = b"\xd2\x84\x43\xa1\x01\x26" + entries + b"\xf6\x58\x40" + bytes(64)
+    tail = bytes.fromhex("00110010800000aa00389b71")
+    signature = iso_box(b"jumb", iso_box(b"jumd", b"c2cs" + tail + b"\x03c2pa.signature\0"), iso_box(b"cbor", cose))
+    manifest = iso_box(b"jumb", iso_box(b"jumd", b"c2ma" + tail + b"\x03urn:c2pa:theirs\0"), signature)
+    return iso_box(b"jumb", iso_box(b"jumd", b"c2pa" + tail + b"\x03c2pa\0"), manifest)
+
+
+@pytest.mark.parametrize(
+    ("entries", "found"),
+    [
+        (b"\xa1\x63pad\x48" + bytes(8), None),
+        (b"\xa1\x63pad\x48" + b"SMUGGLED", "padding"),
+        (b"\xa2\x64pad2\x48" + b"SMUGGLED" + b"\x63pad\x40", "padding"),
+        (b"\xa1\x66theirs\x48" + b"anything", None),
+        (b"\xbf\x63pad\x48" + bytes(8) + b"\xff", None),
+        (b"\xa1\x63pad\x5f\x44" + bytes(4) + b"\x44" + bytes(4) + b"\xff", None),
+        (b"\xa1\x63pad\x00", None),
+    ],
+)
+def test_only_padding_that_is_not_zeros_speaks_against_a_strangers_record(
+    entries: bytes, found: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.mp4"
+    path.write_bytes(FTYP + iso_box(b"uuid", C2PA_BOX, strangers(entries)))
+    assert foreign_part(path) == found
+    assert foreign_part(path, strangers(entries)) == found
+
+
+def test_a_strangers_fragments_with_hashes_of_their_own_are_no_finding(tmp_path: Path) -> None:
+    """A fragmented MP4 has a record and a box of hashes before every fragment (C2PA 2.4, "Embedding in BMFF")."""
+    uuid = C2PA_BOX[:16]
+    hashes = iso_box(b"uuid", uuid, bytes(4), b"merkle\0", b"\xa3\x68uniqueId\x01\x67localId\x01\x68location\x00")
+    unknown = iso_box(b"uuid", uuid, bytes(4), b"later\0", b"anything")
+    path = tmp_path / "fragments.mp4"
+    for padding, found in ((bytes(8), None), (b"SMUGGLED", "padding")):
+        record = iso_box(b"uuid", C2PA_BOX, strangers(b"\xa1\x63pad\x48" + padding))
+        path.write_bytes(FTYP + hashes + unknown + record + hashes)
+        assert foreign_part(path) == found
+        assert foreign_part(path, strict=True) == "layout"

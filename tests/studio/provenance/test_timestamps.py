@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio.app import Studio
-from studio.errors import EnvironmentFault, VerificationFailed
+from studio.errors import EnvironmentFault, SealFailed, StoreFault, VerificationFailed
 from studio.export import stamping
 from studio.export.gate import Gate
 from studio.export.signer import sign
@@ -51,10 +52,10 @@ def stamping_studio(studio: Studio, authority: TimeAuthority, monkeypatch: pytes
     studio.settings.create_home()
     studio.identity.update_trust("clocks", root)
     monkeypatch.setattr("studio.provenance.timestamps.DEADLINE_SECONDS", 1.0)
-    monkeypatch.setattr(
-        stamping, "clock_of", lambda settings: Clock(authority=settings.timestamp_url, deadline_seconds=1.0)
-    )
-    monkeypatch.setattr("studio.export.gate.clock_of", stamping.clock_of)
+    for module in ("studio.provenance.timestamps", "studio.export.gate"):
+        monkeypatch.setattr(
+            f"{module}.clock_of", lambda settings: Clock(authority=settings.timestamp_url, deadline_seconds=1.0)
+        )
     return studio
 
 
@@ -146,6 +147,52 @@ def test_an_authority_that_fails_does_not_hold_up_the_sealing(
     assert stamping_studio.store.asset(asset.id).sha256 == asset.sha256
 
 
+def test_what_is_removed_leaves_nothing_that_waits(stamping_studio: Studio, authority: TimeAuthority) -> None:
+    authority.mood = "is broken"
+    asset = make(stamping_studio)
+    queue = StampQueue(stamping_studio.settings)
+    queue.keep_before(asset.id, asset.path)
+    stamping_studio.remove(asset.id)
+    assert queue.get(asset.id) is None
+    assert not queue.before(asset.id).exists()
+    stamping_studio.identity._stamp(asset)  # a process that had begun before
+    assert queue.get(asset.id) is None
+
+
+def test_a_clip_given_up_before_it_was_sealed_waits_for_no_time(
+    stamping_studio: Studio, authority: TimeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.mood = "is broken"
+    monkeypatch.setattr("studio.export.gate.admit", lambda *_, **__: (_ for _ in ()).throw(OSError("disk gone")))
+    with pytest.raises(SealFailed):
+        make(stamping_studio)
+    queue = StampQueue(stamping_studio.settings)
+    (job_id,) = stamping_studio.waiting()
+    assert queue.get(job_id) is not None
+    stamping_studio.discard(job_id)
+    assert queue.get(job_id) is None
+
+
+def test_a_clip_that_is_removed_while_it_is_stamped_is_not_found_in_the_end(
+    stamping_studio: Studio, authority: TimeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.mood = "is broken"
+    asset = make(stamping_studio)
+    authority.mood = "answers"
+    real = stamping.add_time_stamp
+
+    def slow(*arguments: Any) -> bytes:
+        stamped = real(*arguments)
+        stamping_studio.store.forget_asset(asset.id)
+        return stamped
+
+    monkeypatch.setattr("studio.export.gate.add_time_stamp", slow)
+    (outcome,) = stamping_studio.identity.stamp()
+    assert isinstance(outcome.error, StoreFault)
+    assert "changed or removed in the meantime" in outcome.error.message
+    assert not StampQueue(stamping_studio.settings).before(asset.id).exists()
+
+
 def test_nobody_listening_is_a_reason_too(stamping_studio: Studio) -> None:
     stamping_studio.settings = stamping_studio.settings.model_copy(update={"timestamp_url": "http://127.0.0.1:1/"})
     make(stamping_studio)
@@ -176,6 +223,19 @@ def test_a_missing_time_stamp_is_got_later_and_changes_nothing_else(
     assert renewed.size_bytes == asset.path.stat().st_size
     assert stamping_studio.identity.waiting_stamps() == []
     assert [path.name for path in (stamping_studio.settings.home / "timestamps").iterdir()] == [".lock"]
+
+
+def test_a_copy_made_before_a_later_time_stamp_stays_what_it_was(
+    stamping_studio: Studio, authority: TimeAuthority, tmp_path: Path
+) -> None:
+    authority.mood = "is broken"
+    outcome = stamping_studio.generate(GenerationRequest(model="scripted-moving", seed=3), output=tmp_path / "copy.mp4")
+    assert "time stamp: there is none" in " ".join(outcome.notices)
+    authority.mood = "answers"
+    stamping_studio.identity.stamp()
+    verification = stamping_studio.verify(tmp_path / "copy.mp4")
+    assert verification.c2pa.state == "trusted"
+    assert verification.conclusion.word == "intact"
 
 
 def test_an_independent_verifier_accepts_a_later_time_stamp(

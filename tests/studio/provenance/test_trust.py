@@ -138,11 +138,11 @@ def test_a_newer_list_replaces_the_shipped_one_until_it_is_reset(settings: Setti
     first, second = Authority(name="First"), Authority(name="Second")
     file.write_bytes(b"# a remark\n" + pem(first.certificate) + b"more words\n" + pem(second.certificate))
     shipped = official_lists(settings)[0]
-    found = replace_list(settings, "c2pa", file)
+    replace_list(settings, "c2pa", file)
+    found = official_lists(settings)[0]
     assert found.name == shipped.name
     assert found.pem == pem(first.certificate) + pem(second.certificate)
     assert found.dated is not None
-    assert official_lists(settings)[0].pem == found.pem
     reset_list(settings, "c2pa")
     assert official_lists(settings)[0] == shipped
 
@@ -179,7 +179,7 @@ def test_what_is_no_list_of_authorities_is_refused_in_a_sentence(settings: Setti
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UnfitTrustList, match=words):
             replace_list(settings, "c2pa", tmp_path / name)
-    with pytest.raises(UnfitTrustList, match="cannot be read"):
+    with pytest.raises(UnfitTrustList, match="no such file"):
         replace_list(settings, "c2pa", tmp_path / "missing.pem")
     with pytest.raises(UnsupportedValue, match="c2pa, tsa, signers, clocks"):
         replace_list(settings, "cawg", tmp_path / "leaf.pem")

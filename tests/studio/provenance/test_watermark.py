@@ -148,12 +148,23 @@ def test_a_mark_too_faint_to_be_read_is_recognised_among_known_ones(
     assert not stranger.finish().detected
 
 
+@pytest.mark.parametrize("background", [WHITE, NAVY, SAND])
+def test_a_crop_of_a_small_clip_is_recognised_in_its_library(background: tuple[int, int, int], tmp_path: Path) -> None:
+    """The library tells which marks there are, and on which sizes of clip."""
+    sealed = decode(encode(mark(drawn_clip(3, background)), tmp_path / "sealed.mp4"))
+    cut = decode(encode(sealed, tmp_path / "cut.mp4", crf=30, filters="crop=114:114"))
+    library = WatermarkDetector(KEY, known=[7, PAYLOAD, 9], sizes=[(128, 128), (96, 96)])
+    for frame in cut:
+        library.update(frame)
+    assert library.finish(search=True).payload == PAYLOAD
+
+
 def test_a_short_mark_is_read_where_a_long_one_does_not_fit(tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     frame = np.clip(rng.normal(120, 20, (72, 72, 3)), 0, 255).astype(np.uint8)
     found = {}
     for bits in (64, 24):
-        marked = WatermarkEmbedder(KEY, PAYLOAD % 2**bits, 72, 72, 2.5, bits=bits).apply(frame)
+        marked = WatermarkEmbedder(KEY, PAYLOAD % 2**bits, 72, 72, 1.6, bits=bits).apply(frame)
         found[bits] = read(decode(encode([marked], tmp_path / "clip.mp4")))
     assert not found[64].detected
     assert found[24].payload == PAYLOAD % 2**24

@@ -75,7 +75,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "report": asset.report,
         "provenance": provenance["c2pa"] | {"watermark": provenance["watermark"]},
         "seconds": outcome.seconds,
-        "warnings": list(outcome.warnings),
+        "warnings": [*outcome.warnings, *outcome.notices],
         "output": None if outcome.delivered is None else str(outcome.delivered),
     }
 
@@ -102,6 +102,8 @@ def _present(outcome: Outcome) -> None:
     print_note(f"  checks: {'all passed' if not failed else 'failed: ' + ', '.join(failed)}")
     mark = f"watermark {asset.watermark_id}" if asset.watermark_id else "no watermark could be read back"
     print_note(f"  signed and verified ({provenance.c2pa.state}), {mark}")
+    for notice in outcome.notices:
+        print_note(f"  {notice}")
     print_note(f"  asset {asset.id}")
 
 

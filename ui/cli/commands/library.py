@@ -114,8 +114,9 @@ def export(
         asset_id, destination, wish, overwrite=force, on_stage=lambda stage: print_note(f"{stage} ...")
     )
     if as_json:
-        data = {"assets": [exported.asset.as_json()], "path": str(exported.path), "notes": list(exported.notes)}
-        print_json(data | ({} if exported.sidecar is None else {"sidecar": str(exported.sidecar)}))
+        sidecar = None if exported.sidecar is None else str(exported.sidecar)
+        data = {"assets": [exported.asset.as_json()], "path": str(exported.path), "sidecar": sidecar}
+        print_json(data | {"notes": list(exported.notes)})
         return
     print_line(str(exported.path))
     for note in exported.notes:

@@ -44,6 +44,7 @@ def retry(
 ) -> None:
     """Seal what waits, without generating it again."""
     from studio.app import Studio
+    from studio.export.gate import mark_warnings
 
     studio = Studio()
     wanted = [job_id] if job_id is not None else studio.waiting()
@@ -60,6 +61,8 @@ def retry(
         print_json({"assets": [asset.as_json() for asset in assets], "failed": failed})
     for asset in () if as_json else assets:
         print_line(str(asset.path))
+        for warning in mark_warnings(asset.watermark_id):
+            print_note(f"warning: {warning}")
     for item, failure in failures:
         print_note(f"{item}: {failure.sentence()}")
     if failures:
