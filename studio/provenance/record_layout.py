@@ -9,6 +9,7 @@ zeros counts, because signers fill it with zeros and nothing but room is ever ne
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,10 @@ _PURPOSES = {name: bytes(4) + name + bytes(9) for name in (b"manifest", b"origin
 _RECORDS: tuple[list[bytes], ...] = ([], [b"manifest"], [b"original", b"update"])
 _TYPE_TAIL = bytes.fromhex("00110010800000aa00389b71")
 _GIF_EXTENSION = b"!\xff\x0bC2PA_GIF"
+# What begins a segment: neither a byte of the picture, nor filling, nor a restart or start that has no length.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)
 _APP11, _START_OF_SCAN = 0xEB, 0xDA
+_APP11_HEADER = b"JP\x02\x11"  # and the number that the SDK gives to the one box that it writes
 _LABELS = {
     b"c2pa": {b"c2pa"},
     b"c2as": {b"c2pa.assertions"},
@@ -57,7 +61,7 @@ def foreign_part(path: Path, manifest_store: bytes | None = None, *, strict: boo
     """Say what in the record was changed where no hash looks: the padding of a signature, or the layout around it.
 
     manifest_store: the record, where it is kept beside the file. Looked at are MP4, MOV, PNG, RIFF, GIF, JPEG and
-    sidecars; a record in any other kind of file is not.
+    sidecars; a record in any other kind of file is not. Of a JPEG it must be known that there is a record in it.
     strict: the record is this studio's, so every byte must be as it writes them. Otherwise only padding is judged, and
     none in a record whose layout is not understood.
     """
@@ -95,7 +99,7 @@ def _stores(path: Path, strict: bool) -> Iterator[bytes]:
             yield from _gif_records(file.read(MAX_RECORD_BYTES))
         elif head[:2] == b"\xff\xd8":
             file.seek(0)
-            yield from _jpeg_records(file.read(MAX_RECORD_BYTES))
+            yield from _jpeg_records(file.read(MAX_RECORD_BYTES), strict)
 
 
 def _chunks(path: Path, order: str, first: int, wanted: bytes, extra: int) -> Iterator[bytes]:
@@ -127,21 +131,48 @@ def _gif_records(data: bytes) -> Iterator[bytes]:
         yield b"".join(pieces)
 
 
-def _jpeg_records(data: bytes) -> Iterator[bytes]:
-    """Yield the boxes that stand in APP11 segments (ISO 19566-5, annex D), put together from their pieces."""
-    boxes: dict[bytes, bytes] = {}
-    start = 2
-    while data[start : start + 1] == b"\xff" and data[start + 1] != _START_OF_SCAN:
-        length = int.from_bytes(data[start + 2 : start + 4], "big")
-        segment = data[start + 4 : start + 2 + length]
-        if data[start + 1] == _APP11 and segment[:2] == b"JP" and length >= 18:
-            number = segment[2:4]
+def _jpeg_records(data: bytes, strict: bool) -> Iterator[bytes]:
+    """Yield the boxes that stand in APP11 segments (ISO 19566-5, annex D), put together from their pieces.
+
+    They are found as the SDK finds them, which looks at hardly any of the headers of the pieces. In our own records
+    those have one right value each, and the pieces follow upon one another.
+    """
+    boxes: list[list[bytes]] = []
+    instance, end = b"", 0
+    for number, (start, piece) in enumerate(_app11_segments(data, strict), 1):
+        is_next = bool(instance) and piece[2:4] == instance
+        if is_next and int.from_bytes(piece[4:8], "big") > len(boxes[-1]):
+            boxes[-1].append(piece[16:])
+        elif is_next:
+            instance = b""
+        elif piece[24:28] == b"c2pa":
+            boxes.append([piece[8:]])
+            instance = piece[2:4]
+        if strict:
             # Every piece repeats the header of the box.
-            boxes[number] = boxes.get(number, segment[8:16]) + segment[16:]
-        start += 2 + max(length, 2)
-    for box in boxes.values():
-        if box[16:20] == b"c2pa" and box[20:32] == _TYPE_TAIL:
-            yield box
+            header = _APP11_HEADER + number.to_bytes(4, "big") + (boxes[0][0][:8] if boxes else b"")
+            if piece[:16] != header or start != (end or start):
+                raise _Foreign
+        end = start + 4 + len(piece)
+    if strict and not boxes:
+        raise _Foreign
+    yield from (b"".join(pieces) for pieces in boxes)
+
+
+def _app11_segments(data: bytes, strict: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield (start, content) of the APP11 segments. strict: only of those in front of the picture, without gaps."""
+    end = 2
+    for _ in range(MAX_BOXES):
+        found = _MARKER.search(data, end)
+        if found is None or found[0] == b"\xff\xd9":
+            return
+        start, marker = found.start(), data[found.start() + 1]
+        if strict and (start != end or marker == _START_OF_SCAN):
+            return
+        end = start + 2 + max(int.from_bytes(data[start + 2 : start + 4], "big"), 2)
+        if marker == _APP11:
+            yield start, data[start + 4 : end]
+    raise _Foreign
 
 
 def _check_store(store: bytes, strict: bool) -> None:
@@ -164,6 +195,8 @@ def _check_superbox(data: bytes, start: int, end: int, strict: bool, depth: int)
             _check_superbox(data, inner, inner_end, strict, depth + 1)
         elif strict and kind not in _CONTENTS:
             raise _Foreign
+        elif strict and kind == b"bfdb":
+            _check_file_description(data[inner:inner_end])
         elif described == b"c2cs" and kind == b"cbor":
             _check_signature(data[inner:inner_end], strict)
 
@@ -189,6 +222,13 @@ def _check_description(data: bytes, start: int, end: int) -> None:
     rest = rest[4 * bool(toggles & _HAS_ID) + 32 * bool(toggles & _HAS_HASH) :]
     salt = struct.unpack(">I4s", rest[:8]) if toggles & _HAS_SALT else None
     if (salt is None and rest) or (salt is not None and salt[0] != len(rest)):
+        raise _Foreign
+
+
+def _check_file_description(content: bytes) -> None:
+    """Check what says of which kind an embedded file is (ISO 19566-5, B.3): a name follows where it is announced."""
+    toggles, (_kind, separator, name) = content[0], content[1:].partition(b"\0")
+    if not separator or toggles > 1 or bool(name) != bool(toggles):
         raise _Foreign
 
 

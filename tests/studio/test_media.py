@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -124,6 +125,13 @@ class TestReadingImages:
 
 
 class TestRefusingImages:
+    @pytest.mark.parametrize("filling", [b"\xff" * 50_000_000, b"\xff\xfe\0\x02" * 12_000_000], ids=["bytes", "parts"])
+    def test_gives_up_a_jpeg_that_keeps_its_reader_busy(self, tmp_path: Path, filling: bytes) -> None:
+        (tmp_path / "busy.jpg").write_bytes(b"\xff\xd8" + filling)
+        started = time.monotonic()
+        assert "takes far longer" in sentence(tmp_path / "busy.jpg")
+        assert time.monotonic() - started < 5
+
     def test_names_what_is_missing_empty_or_no_file(self, tmp_path: Path) -> None:
         (tmp_path / "empty.png").touch()
         assert "no such file" in sentence(tmp_path / "nowhere.png")

@@ -111,6 +111,8 @@ BUILT: dict[str, Callable[[], bytes]] = {
     "largest frames.gif": lambda: gif(3_000, 3_000, (3_000, 3_000), 50_000),
     "ring.tif": lambda: b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 0x8769, 4, 1, 8) * 65_535 + b"\x08\0\0\0",
     "segments.jpg": segments,
+    "filling.jpg": lambda: b"\xff\xd8" + b"\xff" * 50_000_000,
+    "remarks.jpg": lambda: b"\xff\xd8" + b"\xff\xfe\0\x02" * 4_000_000,
     "xmp.jpg": lambda: (
         b"\xff\xd8" + (b"\xff\xe1\xff\xfdhttp://ns.adobe.com/xap/1.0/\0" + b"<x>" * 21_834) * 500 + b"\xff\xd9"
     ),

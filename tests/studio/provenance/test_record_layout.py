@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from studio.app import Studio
 from studio.config import PromptPolicy
 from studio.media.boxes import top_level_boxes
 from studio.provenance.certificates import SigningIdentity
@@ -15,7 +17,7 @@ from studio.provenance.origin import Origin
 from studio.provenance.record_layout import foreign_part
 from studio.provenance.trust import identity_list
 from tests.studio.inspection.hostile import box as iso_box
-from tests.studio.provenance.conftest import PROVENANCE, SignedFile, provenance_of
+from tests.studio.provenance.conftest import PROVENANCE, SignedFile, provenance_of, run_ffmpeg
 from tests.studio.provenance.test_inspect import C2PA_BOX, FTYP
 
 
@@ -75,8 +77,6 @@ def test_a_box_that_was_slipped_in_is_noticed(where: str, signed_file: SignedFil
 def test_records_in_other_containers_are_looked_at_too(
     kind: str, unsigned: Path, signed_file: SignedFile, identity: SigningIdentity, tmp_path: Path
 ) -> None:
-    from tests.studio.provenance.conftest import run_ffmpeg
-
     plain = tmp_path / f"plain.{kind}"
     source = ["-f", "lavfi", "-i", "sine=duration=0.2"] if kind == "wav" else ["-i", str(unsigned), "-frames:v", "1"]
     run_ffmpeg(*source, str(plain))
@@ -88,6 +88,111 @@ def test_records_in_other_containers_are_looked_at_too(
     content[content.index(b"jumdc2as") + 20] ^= 0x80
     path.write_bytes(content)
     assert foreign_part(path, strict=True)
+
+
+def app11_segments(content: bytes) -> list[tuple[int, int]]:
+    """Return (start, size in bytes) of the segments that hold the record of a JPEG."""
+    found, start = [], 2
+    while content[start + 1] != 0xDA:
+        size = 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+        if content[start + 1] == 0xEB:
+            found.append((start, size))
+        start += size
+    return found
+
+
+@pytest.fixture
+def sealed_jpeg(signed_file: SignedFile, unsigned: Path, tmp_path: Path) -> Callable[[int], Path]:
+    """A function that signs a JPEG whose record takes this many segments: one or more."""
+
+    def make(pieces: int) -> Path:
+        run_ffmpeg("-i", str(unsigned), "-frames:v", "1", str(tmp_path / "plain.jpg"))
+        room = bytes(65_000 * (pieces - 1)) or b"a small picture"
+        path = signed_file(
+            source=tmp_path / "plain.jpg", mime_type="image/jpeg", name="signed.jpg", thumbnail_jpeg=room
+        )
+        assert len(app11_segments(path.read_bytes())) == pieces
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_every_bit_in_the_headers_of_a_jpegs_segments_is_watched(
+    pieces: int, sealed_jpeg: Callable[[int], Path], identity: SigningIdentity, tmp_path: Path
+) -> None:
+    """The SDK alone looks neither at JP nor at most of the numbers."""
+    path = sealed_jpeg(pieces)
+    assert read_c2pa(path, lists=[identity_list(identity)]).state == "trusted"
+    assert foreign_part(path, strict=True) is None
+    content = path.read_bytes()
+    changed = tmp_path / "changed.jpg"
+    unnoticed, only_here = [], 0
+    for start, _size in app11_segments(content):
+        for bit in range(20 * 8):
+            broken = bytearray(content)
+            broken[start + bit // 8] ^= 1 << bit % 8
+            changed.write_bytes(broken)
+            is_foreign = foreign_part(changed, strict=True) is not None
+            state = read_c2pa(changed, lists=[identity_list(identity)]).state
+            only_here += is_foreign and state == "trusted"
+            if state in ("trusted", "valid") and not is_foreign:
+                unnoticed.append((start, bit))
+    assert unnoticed == []
+    assert only_here > 50
+
+
+def test_segments_beside_those_of_our_own_record_are_noticed(
+    sealed_jpeg: Callable[[int], Path], tmp_path: Path
+) -> None:
+    content = sealed_jpeg(2).read_bytes()
+    (first, size), (second, second_size) = app11_segments(content)
+    again = content[second : second + second_size]
+    hollow = b"\xff\xeb\0\x12" + content[first + 4 : first + 12] + bytes(8)
+    remark = b"\xff\xfe\0\x06SEEN"
+    changed = tmp_path / "changed.jpg"
+    for place, added in ((first, hollow), (second, remark), (second, b"\xff"), (second + second_size, again)):
+        changed.write_bytes(content[:place] + added + content[place:])
+        assert foreign_part(changed, strict=True) == "layout"
+    changed.write_bytes(content[:first] + content[first + size + second_size :])
+    assert foreign_part(changed, strict=True) == "layout"
+
+
+@pytest.mark.parametrize("letters", [b"JP", b"XX"])
+def test_what_is_hidden_in_the_padding_of_a_jpeg_is_found_on_another_install(
+    letters: bytes, sealed_jpeg: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytearray(sealed_jpeg(1).read_bytes())
+    ((start, _size),) = app11_segments(content)
+    content[start + 4 : start + 6] = letters
+    padding = content.rindex(b"\x63pad\x59") + 7
+    assert not any(content[padding : padding + 1000])
+    content[padding : padding + 1000] = b"S" * 1000
+    path = tmp_path / "hidden.jpg"
+    path.write_bytes(content)
+    assert read_c2pa(path).state == "valid"
+    assert foreign_part(path) == "padding"
+    assert foreign_part(path, strict=True)
+    monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "elsewhere"))
+    assert Studio().verify(path, search=False).c2pa.state == "invalid"
+
+
+def test_a_strangers_jpeg_without_a_record_that_can_be_found_is_no_finding(clips: Path) -> None:
+    assert foreign_part(clips / "img_face_b.jpg") is None
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_what_announces_the_thumbnail_is_watched(
+    bit: int, signed_file: SignedFile, identity: SigningIdentity, tmp_path: Path
+) -> None:
+    path = signed_file(thumbnail_jpeg=b"a small picture")
+    assert foreign_part(path, strict=True) is None
+    content = bytearray(path.read_bytes())
+    content[content.index(b"bfdb") + 4] ^= 1 << bit
+    path.write_bytes(content)
+    assert read_c2pa(path, lists=[identity_list(identity)]).state == "trusted"
+    assert foreign_part(path, strict=True) == "layout"
+    assert foreign_part(path) is None
 
 
 def test_a_prompt_that_looks_like_padding_accuses_nobody(signed_file: SignedFile) -> None:
