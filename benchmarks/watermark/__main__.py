@@ -34,7 +34,7 @@ def parse() -> argparse.Namespace:
                         "in ../shared/clips, and clips are drawn where there is none")  # fmt: skip
     parser.add_argument("--only-clips", nargs="*", default=(), metavar="PART", help="clips whose name holds a part")
     parser.add_argument("--only-attacks", nargs="*", default=(), metavar="PART", help="attacks whose name holds a part")
-    parser.add_argument("--keys", type=int, default=None, help="keys and payloads for each clip; 2")
+    parser.add_argument("--keys", type=int, default=None, help="keys and payloads for each clip; 1")
     parser.add_argument("--strength", type=float, default=None, help="of the mark; by default the gate chooses it")
     parser.add_argument("--search-seconds", type=float, default=false_positives.Sampling.seconds,
                         help="for searches among clips without a mark, beyond the least number")  # fmt: skip
