@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from studio import app as studio_app
-from studio.catalog.loader import load_catalog
 from studio.config import Settings
-from tests.fakes import write_scripted_rows
 from tests.studio.provenance.authorities import Authority, new_key, pem, time_authority
-from ui.cli.entry import run
+from tests.ui.conftest import Terminal
 
 FACTS = {
     "fingerprint",
@@ -29,39 +24,6 @@ FACTS = {
     "retired",
     "timestamp_url",
 }
-
-
-@pytest.fixture(autouse=True)
-def scripted(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = write_scripted_rows(tmp_path / "rows")
-    monkeypatch.setattr(studio_app, "load_catalog_with_plugins", lambda: load_catalog((rows,)))
-    monkeypatch.chdir(tmp_path)
-
-
-class Terminal:
-    """Runs command lines and keeps what they said."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.stdout = self.stderr = ""
-
-    def run(self, *arguments: str) -> int:
-        code = run(arguments)
-        captured = self._capsys.readouterr()
-        self.stdout, self.stderr = captured.out, captured.err
-        assert "Traceback" not in self.stdout + self.stderr
-        return code
-
-    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        assert self.run(*arguments, "--json") == code, self.stderr
-        data = json.loads(self.stdout)
-        assert isinstance(data, dict)
-        return data
-
-
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(capsys)
 
 
 def test_show_tells_what_signs_and_no_secret(terminal: Terminal, settings: Settings) -> None:

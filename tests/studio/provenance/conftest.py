@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -60,6 +63,26 @@ def run_ffmpeg(*arguments: str, stdin: bytes | None = None) -> None:
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
     subprocess.run(command, input=stdin, check=True, timeout=60)
+
+
+@contextmanager
+def counting_server() -> Iterator[tuple[str, list[int]]]:
+    """A server on this machine that counts who comes and answers nobody: (its address, calls)."""
+    calls: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    calls.append(1)
+                    connection.close()
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", calls
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=5)
 
 
 def encode(frames: Sequence[Frame], path: Path, *, crf: int = 16, filters: str = "null") -> Path:

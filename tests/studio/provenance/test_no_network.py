@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.studio.provenance.authorities import time_authority
+from tests.studio.provenance.conftest import counting_server
 
 # Python tells its audit hook of every socket; the signing library's own calls would go to the proxy of the environment.
 PROGRAM = """
@@ -42,26 +39,6 @@ print(json.dumps({"state": state, "sockets": sorted(set(seen) - {"socket.gethost
 """
 
 
-@contextmanager
-def proxy() -> Iterator[tuple[str, list[int]]]:
-    """A proxy that counts who comes and answers nobody: (its address, calls)."""
-    calls: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    calls.append(1)
-                    connection.close()
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", calls
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=5)
-
-
 def run(folder: Path, proxy_url: str, **more: str) -> dict[str, object]:
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
     kept = (name for name in os.environ if not name.startswith("STUDIO_") and name.lower() != "no_proxy")
@@ -76,14 +53,14 @@ def run(folder: Path, proxy_url: str, **more: str) -> dict[str, object]:
 
 
 def test_making_signing_and_verifying_open_no_socket(tmp_path: Path) -> None:
-    with proxy() as (url, calls):
+    with counting_server() as (url, calls):
         assert run(tmp_path, url) == {"state": "trusted", "sockets": []}
     assert calls == []
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the test's authority needs openssl")
 def test_the_same_look_sees_the_sockets_of_a_configured_authority(tmp_path: Path) -> None:
-    with proxy() as (url, calls), time_authority(tmp_path / "authority") as authority:
+    with counting_server() as (url, calls), time_authority(tmp_path / "authority") as authority:
         found = run(tmp_path, url, STUDIO_TIMESTAMP_URL=authority.url)
         assert authority.calls == 1  # for the clip; the self-test bothers nobody
     assert "socket.connect" in str(found["sockets"])

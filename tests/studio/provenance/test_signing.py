@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,15 @@ from studio.provenance.certificates import SigningIdentity, load_or_create
 from studio.provenance.inspect import read_c2pa
 from studio.provenance.manifest import Ingredient, Origin, build_manifest
 from studio.provenance.trust import identity_list, offline_settings
-from tests.studio.provenance.conftest import MARK, PROMPT, PROVENANCE, SignedFile, provenance_of, run_ffmpeg
+from tests.studio.provenance.conftest import (
+    MARK,
+    PROMPT,
+    PROVENANCE,
+    SignedFile,
+    counting_server,
+    provenance_of,
+    run_ffmpeg,
+)
 
 MP4 = "video/mp4"
 
@@ -289,26 +295,6 @@ def test_an_odd_ingredient_does_not_stop_the_sealing(
     assert [item.state for item in reading.ingredients] == ["absent"]
 
 
-@contextmanager
-def _listener() -> Iterator[tuple[str, list[int]]]:
-    """A server on this machine that counts who calls: (address of a manifest on it, calls)."""
-    calls: list[int] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    calls.append(1)
-                    connection.close()
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa", calls
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=5)
-
-
 def _with_remote_manifest(source: Path, destination: Path, url: str, identity: SigningIdentity) -> None:
     from c2pa import Builder, C2paSignerInfo, Context, Settings, Signer
 
@@ -327,8 +313,8 @@ def test_nobody_is_called_when_a_file_points_to_a_server(
     from c2pa import Reader
 
     remote = tmp_path / "remote.mp4"
-    with _listener() as (url, calls):
-        _with_remote_manifest(unsigned, remote, url, identity)
+    with counting_server() as (url, calls):
+        _with_remote_manifest(unsigned, remote, f"{url}/manifest.c2pa", identity)
         reading = read_c2pa(remote, lists=[identity_list(identity)])
         made = signed_file(provenance_of(Origin.CONDITIONED_VIDEO, parent=remote))
         assert read_c2pa(made, lists=[identity_list(identity)]).ingredients[0].state == "absent"
