@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from studio import __version__
+from studio.catalog.metrics import load_metrics
 from studio.catalog.schema import ModelSpec
+from studio.checking import CheckWish, Watch, check_one
 from studio.config import Settings, VisibleLabel
+from studio.consistency.policy import Policy
 from studio.consistency.report import Report
-from studio.consistency.runner import check_file
-from studio.delivery import check_destination, deliver
+from studio.delivery import check_destination
 from studio.doctor import DoctorCheck, examine
-from studio.errors import EnvironmentFault, RequestError, StudioError, UnsupportedValue, VerificationFailed
+from studio.errors import EnvironmentFault, RequestError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
-from studio.export.gate import Gate, mark_warnings
+from studio.export.gate import Gate
 from studio.exports import Exported, Exports
-from studio.generator import Estimate, Generator
+from studio.generator import Estimate
 from studio.identity import IdentityDesk
 from studio.inspection import Verification, verify
 from studio.jobs.quarantine import Quarantine
-from studio.jobs.run import JobRunner, Observer, Progress
+from studio.jobs.run import JobRunner, Observer, Order, Progress
+from studio.jobs.states import FailureReason, JobState
 from studio.library.asset import Asset
 from studio.library.store import Store
-from studio.media import sniff_mime_type
+from studio.library.tables import JobRow
+from studio.making import Outcome, deliver_new, notices_of, provenance_of, work_of
 from studio.provenance.certificates import watermark_key
-from studio.provenance.manifest import Ingredient, Provenance
-from studio.provenance.origin import Origin
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
 from studio.provenance.stamp_queue import StampQueue
 from studio.recipe import Recipe, recipe_of
 from studio.registry import Readiness, Registry, load_catalog_with_plugins
-from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role, Task
+from studio.request import GenerationRequest, ResolvedRequest, Task
 from studio.weights import PullProgress, WeightStore
 
 
@@ -47,22 +46,6 @@ class ModelEntry:
 
     spec: ModelSpec
     readiness: Readiness
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a generation led to. delivered: the copy at --output, None where none was asked for.
-
-    warnings: told before the work. notices: what turned out in the end.
-    seconds: from loading the weights to the sealed file.
-    """
-
-    asset: Asset
-    verification: Verification
-    warnings: tuple[str, ...]
-    notices: tuple[str, ...]
-    seconds: float
-    delivered: Path | None
 
 
 class Studio:
@@ -101,14 +84,18 @@ class Studio:
     def pull(
         self, model: str, progress: Callable[[PullProgress], None], is_canceled: Callable[[], bool] = lambda: False
     ) -> Path:
-        """Download a model's weights and record what came. Returns their folder."""
+        """Download the weights of a model, or of a learned check, and record what came. Returns their folder."""
+        spec = load_metrics().find(model) or self._pullable(model)
+        self.settings.create_home()
+        return WeightStore(self.settings).pull(spec, progress, is_canceled)
+
+    def _pullable(self, model: str) -> ModelSpec:
         spec = self.registry.catalog.get(model)
         if spec.generator is None:
             raise UnsupportedValue(spec.not_ready.rstrip("."), field="model", got=model)
         if spec.weights is None:
             raise RequestError("this model runs remotely and has no weights to pull", field="model", got=model)
-        self.settings.create_home()
-        return WeightStore(self.settings).pull(spec, progress, is_canceled)
+        return spec
 
     # -- making clips -------------------------------------------------------------------------------------------
 
@@ -124,11 +111,11 @@ class Studio:
 
     def _with_experience(self, resolved: ResolvedRequest, estimate: Estimate) -> Estimate:
         """Let runs of this model on this machine speak: their pace, scaled by pixels, frames and steps."""
-        paces = [seconds / _work(request) for request, seconds in self.store.timings(resolved.model)]
+        paces = [seconds / work_of(request) for request, seconds in self.store.timings(resolved.model)]
         if not paces:
             return estimate
         reference = self.registry.catalog.get(resolved.model).settings.get("reference", {})
-        seconds = reference.get("load_seconds", 0.0) + median(paces) * _work(resolved.as_json())
+        seconds = reference.get("load_seconds", 0.0) + median(paces) * work_of(resolved.as_json())
         return replace(estimate, seconds=seconds, basis=f"time from {len(paces)} runs here; {estimate.basis}")
 
     def generate(
@@ -138,14 +125,16 @@ class Studio:
         output: Path | None = None,
         overwrite: bool = False,
         label: VisibleLabel | None = None,
+        on_fail: Policy | None = None,
         observe: Observer = lambda _progress: None,
         warn: Callable[[str], None] = lambda _text: None,
         is_canceled: Callable[[], bool] = lambda: False,
     ) -> Outcome:
         """Make one clip, seal it, and copy it to `output` if one is given. warn: told before the work starts.
 
-        label: drawn into the picture; None takes the setting.
-        Raises any `StudioError`. Whatever was generated before a failure of sealing stays in quarantine.
+        label: drawn into the picture. on_fail: what happens if it fails a check. None takes the setting.
+        Raises any `StudioError`, `ChecksFailed` where the policy does not let the clip out. Whatever was generated
+        before a failure of sealing stays in quarantine.
         """
         generator = self.registry.generator(request.model)
         resolved = generator.resolve(request)
@@ -155,15 +144,18 @@ class Studio:
             warn(warning)
         started = time.monotonic()
         self.runner.recover()
-        asset = self.runner.run(
-            resolved,
-            generator,
-            lambda job, inputs: self._provenance(job, inputs, generator, label or self.settings.visible_label),
-            observe,
-            is_canceled,
+        drawn = label or self.settings.visible_label
+        order = Order(
+            resolved=resolved,
+            generator=generator,
+            describe=partial(provenance_of, generator=generator, label=drawn, settings=self.settings),
+            policy=on_fail or self.settings.check_policy,
+            observe=observe,
+            is_canceled=is_canceled,
         )
+        asset = self.runner.run(order)
         if destination is not None:
-            _deliver_new(asset, destination, overwrite=overwrite)
+            deliver_new(asset, destination, overwrite=overwrite)
         verification = self.verify(destination or asset.path, search=False, with_checklist=False)
         if not verification.is_intact:
             raise VerificationFailed(
@@ -173,16 +165,10 @@ class Studio:
             asset=asset,
             verification=verification,
             warnings=resolved.warnings,
-            notices=(*mark_warnings(asset.watermark_id), *self._stamp_warnings(asset)),
+            notices=notices_of(asset, self.settings),
             seconds=time.monotonic() - started,
             delivered=destination,
         )
-
-    def _stamp_warnings(self, asset: Asset) -> tuple[str, ...]:
-        missed = StampQueue(self.settings).get(asset.id)
-        if missed is None:
-            return ()
-        return (f"time stamp: there is none ({missed.reason}); `studio identity timestamps retry` asks again",)
 
     def _require_ready(self, spec: ModelSpec) -> None:
         readiness = self.registry.readiness(spec)
@@ -211,44 +197,6 @@ class Studio:
             return recipe
         return replace(recipe, notes=(*recipe.notes, "recipe: it was made with other weights: frames will differ"))
 
-    def _provenance(
-        self, job_id: str, resolved: ResolvedRequest, generator: Generator, label: VisibleLabel
-    ) -> Provenance:
-        spec, settings = generator.spec, self.settings
-        origin = Origin.of_task(resolved.task)
-        weights = WeightStore(settings)
-        return Provenance(
-            job_id=job_id,
-            origin=origin,
-            task=resolved.task.value,
-            model_id=spec.id,
-            model_name=spec.name,
-            repository=spec.weights.repository if spec.weights else None,
-            revision=weights.commit(spec) if spec.weights else None,
-            weights_sha256=weights.digest(spec) if spec.weights else None,
-            pipeline=type(generator).__name__,
-            seed=resolved.seed,
-            num_inference_steps=resolved.num_inference_steps,
-            guidance_scale=resolved.guidance_scale,
-            width=resolved.width,
-            height=resolved.height,
-            num_frames=resolved.num_frames,
-            frame_rate=resolved.frame_rate,
-            options=resolved.options,
-            prompt=resolved.prompt,
-            negative_prompt=resolved.negative_prompt,
-            prompt_policy=settings.prompt_policy,
-            prompt_key=prompt_key(watermark_key(settings.identity_folder), job_id),
-            generate_audio=resolved.generate_audio,
-            visible_label=None if label == "none" else label,
-            training_use=settings.training_use,
-            ingredients=tuple(_ingredient(item) for item in resolved.conditionings),
-            warnings=resolved.warnings,
-            software=_software(),
-            created_at=datetime.now(UTC),
-            studio_version=__version__,
-        )
-
     def prompt_proof(self, asset: Asset) -> dict[str, str]:
         """Return what proves an asset's prompts to others: the key of this one clip, and the digests in its file."""
         key = prompt_key(watermark_key(self.settings.identity_folder), asset.id)
@@ -266,9 +214,9 @@ class Studio:
         """
         return verify(path, self.settings, self.store, search=search, with_checklist=with_checklist)
 
-    def check(self, path: Path) -> Report:
+    def check(self, path: Path, wish: CheckWish | None = None, watch: Watch = lambda _progress: None) -> Report:
         """Run the consistency checks on any video."""
-        return check_file(path)
+        return check_one(path, self.settings, wish, watch)
 
     @cached_property
     def exports(self) -> Exports:
@@ -303,10 +251,28 @@ class Studio:
         self.runner.recover()
         return self.quarantine.waiting()
 
+    def waiting_job(self, job_id: str) -> JobRow | None:
+        """Return the job of a clip that waits in quarantine; None where only the clip is left."""
+        self._require_waiting(job_id)
+        return self.store.job(job_id)
+
+    def is_judged(self, job_id: str) -> bool:
+        """Say whether a clip waits because its checks failed: it is held for review, or refused."""
+        row = self.store.job(job_id)
+        return row is not None and (row.state == JobState.HELD or row.reason == FailureReason.REFUSED)
+
     def retry_seal(self, job_id: str, observe: Observer = lambda _progress: None) -> Asset:
         """Seal a clip that waits in quarantine."""
         self._require_waiting(job_id)
         return self.runner.retry_seal(job_id, observe)
+
+    def release(self, job_id: str, observe: Observer = lambda _progress: None) -> Asset:
+        """Seal a clip that is held for review, whatever its checks say; file and library tell that it was released."""
+        row = self.waiting_job(job_id)
+        if row is None or row.state != JobState.HELD:
+            fix = f"`studio quarantine retry {job_id}` checks and seals it"
+            raise RequestError("this clip is not held for review", field="job", got=job_id, fix=fix)
+        return self.runner.retry_seal(job_id, observe, is_released=True)
 
     def discard(self, job_id: str) -> None:
         """Give up a clip that waits in quarantine."""
@@ -328,42 +294,6 @@ class Studio:
     def doctor(self) -> list[DoctorCheck]:
         """Examine this machine."""
         return examine(self.settings, self.registry)
-
-
-def _deliver_new(asset: Asset, destination: Path, *, overwrite: bool) -> None:
-    try:
-        deliver(asset.path, destination, overwrite=overwrite)
-    except StudioError as error:
-        error.advise(f"the clip is sealed and in the library: `studio library export {asset.id} FILE` copies it")
-        raise
-
-
-def _ingredient(item: Conditioning) -> Ingredient:
-    return Ingredient(
-        path=item.path,
-        title=item.path.name,
-        mime_type=sniff_mime_type(item.path) or "application/octet-stream",
-        relationship="parentOf" if item.role is Role.SOURCE_VIDEO else "inputTo",
-        role=item.role.value,
-        sha256=item.sha256,
-    )
-
-
-def _work(request: Mapping[str, Any]) -> float:
-    pixels = request["width"] * request["height"] * request["num_frames"]
-    return float(pixels * (request["num_inference_steps"] or 1))
-
-
-def _software() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in ("torch", "diffusers", "transformers"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 __all__ = ["ModelEntry", "Outcome", "Progress", "Studio"]

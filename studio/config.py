@@ -11,6 +11,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from studio.consistency.policy import Policy
 from studio.errors import EnvironmentFault, StoreFault
 
 # What these hold is not repeated in an error: a password may stand in it.
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     prompt_policy: what a sealed file says about its prompt.
     training_use: what the file says to those who collect training data: allowed, notAllowed or constrained.
     visible_label: what is drawn into the picture to say that it was made by AI: none, text or icon.
+    on_failed_check: what happens to a clip that fails a check: flag, hold, refuse or retry:N.
     device: torch device of local models; ``auto`` takes CUDA when there is one.
     threads: CPU threads of local models; 0 leaves torch's choice.
     signer: plug-in (entry point in ``studio.signers``) that signs in place of a key file.
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     prompt_policy: PromptPolicy = PromptPolicy.HASH
     training_use: Literal["allowed", "notAllowed", "constrained"] = "notAllowed"
     visible_label: VisibleLabel = "none"
+    on_failed_check: str = "flag"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$")
     threads: int = Field(default=0, ge=0, le=1024)
     signer: str | None = None
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
     @classmethod
     def _none_if_empty(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("on_failed_check")
+    @classmethod
+    def _known_policy(cls, words: str) -> str:
+        return str(Policy.parse(words))
 
     @field_validator("timestamp_url")
     @classmethod
@@ -94,6 +102,10 @@ class Settings(BaseSettings):
                 got=None if first["loc"][0] in _SECRET_FIELDS else first.get("input"),
                 fix="correct or unset the environment variable",
             ) from error
+
+    @property
+    def check_policy(self) -> Policy:
+        return Policy.parse(self.on_failed_check)
 
     @property
     def database_path(self) -> Path:

@@ -26,6 +26,7 @@ StudioError
 │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
 │   └── ProviderFailed
 ├── VerificationFailed      a check or a verification says no      (exit code 1)
+│   └── ChecksFailed        the clip's policy keeps it from being sealed (studio.consistency.policy)
 └── Canceled                somebody asked to stop                 (exit code 130)
 """
 

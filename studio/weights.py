@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.catalog.schema import ModelSpec, Weights
+from studio.catalog.schema import HasWeights, Weights
 from studio.config import Settings
 from studio.disk import write_durably
 from studio.errors import Canceled, EnvironmentFault, MissingWeights, StoreFault, WeightsMismatch
@@ -61,7 +61,7 @@ class WeightStore:
         self._folder = settings.weights_folder
         self._hub = hub or Hub.from_environment()
 
-    def is_present(self, spec: ModelSpec) -> bool:
+    def is_present(self, spec: HasWeights) -> bool:
         """Say whether `locate` would succeed; reads a few file sizes, never their bytes."""
         try:
             self.locate(spec)
@@ -69,7 +69,7 @@ class WeightStore:
             return False
         return True
 
-    def locate(self, spec: ModelSpec) -> Path:
+    def locate(self, spec: HasWeights) -> Path:
         """Return the folder of the weights, laid out as diffusers expects it.
 
         Raises `MissingWeights`, or `WeightsMismatch` when a file's size or the commit is not the recorded one.
@@ -88,13 +88,13 @@ class WeightStore:
                 raise _differs(spec, folder / path, f"{size} bytes", f"{file.size_bytes} bytes")
         return folder
 
-    def commit(self, spec: ModelSpec) -> str | None:
+    def commit(self, spec: HasWeights) -> str | None:
         """Return the repository's commit that the weights here are from; None for those that ship with the studio."""
         weights = _weights_of(spec)
         record = None if weights.source == "embedded" else self._record_for(spec, weights)
         return None if record is None else record.commit
 
-    def digest(self, spec: ModelSpec) -> str:
+    def digest(self, spec: HasWeights) -> str:
         """Return one sha256 for all the weights: of the lines ``path NUL sha256 LF``, sorted by path.
 
         Raises `WeightsMismatch` when a file is not the one that was pinned or first downloaded.
@@ -109,7 +109,7 @@ class WeightStore:
 
     def pull(
         self,
-        spec: ModelSpec,
+        spec: HasWeights,
         progress: Callable[[PullProgress], None] = lambda _: None,
         canceled: Callable[[], bool] = lambda: False,
     ) -> Path:
@@ -135,7 +135,7 @@ class WeightStore:
 
     def _bring(
         self,
-        spec: ModelSpec,
+        spec: HasWeights,
         wanted: WeightsRecord,
         progress: Callable[[PullProgress], None],
         canceled: Callable[[], bool],
@@ -166,17 +166,17 @@ class WeightStore:
         }
         return WeightsRecord(repository=wanted.repository, commit=wanted.commit, files=files)
 
-    def _record_for(self, spec: ModelSpec, weights: Weights) -> WeightsRecord | None:
+    def _record_for(self, spec: HasWeights, weights: Weights) -> WeightsRecord | None:
         """Return the record of these very weights; one of another repository or commit than the row's is of no use."""
         record = self._read_record(spec)
         if record is None or record.repository != weights.repository:
             return None
         return record if weights.revision in (None, record.commit) else None
 
-    def _record_path(self, spec: ModelSpec) -> Path:
+    def _record_path(self, spec: HasWeights) -> Path:
         return self._folder / f"{spec.id}.json"
 
-    def _read_record(self, spec: ModelSpec) -> WeightsRecord | None:
+    def _read_record(self, spec: HasWeights) -> WeightsRecord | None:
         path = self._record_path(spec)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -192,7 +192,7 @@ class WeightStore:
             ) from error
 
     @contextlib.contextmanager
-    def _alone(self, spec: ModelSpec) -> Iterator[None]:
+    def _alone(self, spec: HasWeights) -> Iterator[None]:
         """Hold the model's lock: two pulls at once would write the same partial file."""
         import filelock
 
@@ -216,7 +216,7 @@ class WeightStore:
         finally:
             lock.release()
 
-    def _require_recorded(self, spec: ModelSpec, folder: Path, found: Mapping[str, str]) -> None:
+    def _require_recorded(self, spec: HasWeights, folder: Path, found: Mapping[str, str]) -> None:
         weights = _weights_of(spec)
         record = None if weights.source == "embedded" else self._record_for(spec, weights)
         recorded = {} if record is None else {path: file.sha256 for path, file in record.files.items()}
@@ -224,7 +224,7 @@ class WeightStore:
             if expected is not None and found.get(path) != expected:
                 raise _differs(spec, folder / path, str(found.get(path)), expected)
 
-    def _paths(self, spec: ModelSpec, folder: Path) -> list[str]:
+    def _paths(self, spec: HasWeights, folder: Path) -> list[str]:
         if _weights_of(spec).source == "hub" and (record := self._read_record(spec)) is not None:
             return list(record.files)
         files = (path for path in folder.rglob("*") if path.is_file())
@@ -286,13 +286,13 @@ class _Meter:
         return on_bytes
 
 
-def _weights_of(spec: ModelSpec) -> Weights:
+def _weights_of(spec: HasWeights) -> Weights:
     if spec.weights is None:
         raise MissingWeights(f"{spec.id} has no weights to load", field="model", got=spec.id)
     return spec.weights
 
 
-def _embedded_folder(spec: ModelSpec, weights: Weights) -> Path:
+def _embedded_folder(spec: HasWeights, weights: Weights) -> Path:
     try:
         folder = Path(str(importlib.resources.files("weights") / weights.repository))
     except ModuleNotFoundError:
@@ -307,7 +307,7 @@ def _embedded_folder(spec: ModelSpec, weights: Weights) -> Path:
     return folder
 
 
-def _missing(spec: ModelSpec) -> MissingWeights:
+def _missing(spec: HasWeights) -> MissingWeights:
     return MissingWeights(
         f"the weights of {spec.id} are not on this machine",
         field="model",
@@ -316,7 +316,7 @@ def _missing(spec: ModelSpec) -> MissingWeights:
     )
 
 
-def _differs(spec: ModelSpec, path: Path, got: str, expected: str) -> WeightsMismatch:
+def _differs(spec: HasWeights, path: Path, got: str, expected: str) -> WeightsMismatch:
     return WeightsMismatch(
         f"the weights of {spec.id} are not those of the first download",
         field=str(path),

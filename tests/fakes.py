@@ -43,7 +43,7 @@ options.mode = {{ type = "choice", default = "soft", choices = ["soft", "hard"],
 options.loop = {{ type = "boolean", default = false, help = "nothing" }}
 """
 
-SCRIPTS = ("moving", "frozen", "black", "raises", "crashes", "interrupted")
+SCRIPTS = ("moving", "frozen", "black", "unlucky", "raises", "crashes", "interrupted")
 
 
 def write_scripted_rows(folder: Path) -> Path:
@@ -60,6 +60,7 @@ class ScriptedGenerator:
     def __init__(self, spec: ModelSpec, settings: Settings) -> None:
         self.spec = spec
         self.sessions = 0
+        self.is_open = False
         self.calls = 0
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
@@ -78,7 +79,11 @@ class ScriptedGenerator:
     @contextmanager
     def session(self) -> Iterator[None]:
         self.sessions += 1
-        yield
+        self.is_open = True
+        try:
+            yield
+        finally:
+            self.is_open = False
 
     def generate(self, resolved: ResolvedRequest, run: RunContext) -> FrameClip:
         self.calls += 1
@@ -97,7 +102,10 @@ class ScriptedGenerator:
 
 
 def draw(resolved: ResolvedRequest, script: str) -> np.ndarray:
-    """Return (T, H, W, 3) uint8 frames of a bright square on a textured ground, decided by the seed."""
+    """Return (T, H, W, 3) uint8 frames of a bright square on a textured ground, decided by the seed.
+
+    unlucky: with an even seed a frame in the middle is black, with one that 4 divides the end stands still as well.
+    """
     rng = np.random.default_rng(resolved.seed)
     shape = (resolved.height, resolved.width, 3)
     if script == "black":
@@ -105,6 +113,11 @@ def draw(resolved: ResolvedRequest, script: str) -> np.ndarray:
     coarse = rng.integers(60, 120, (8, 8, 3), dtype=np.uint8) + np.uint8(resolved.options["shade"])
     ground = cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC)
     frames = np.repeat(ground[None], resolved.num_frames, axis=0)
-    for index, frame in enumerate(frames if script == "moving" else ()):
-        frame[16:40, 2 * index : 2 * index + 24] = rng.integers(180, 250, 3, dtype=np.uint8)
+    colour = rng.integers(180, 250, 3, dtype=np.uint8)
+    for index, frame in enumerate(frames if script in ("moving", "unlucky") else ()):
+        frame[16:40, 2 * index : 2 * index + 24] = colour
+    if script == "unlucky" and resolved.seed % 2 == 0:
+        frames[3] = 0
+    if script == "unlucky" and resolved.seed % 4 == 0:
+        frames[5:] = frames[5]
     return frames

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -152,6 +152,16 @@ class Weights(Row):
     allow: tuple[str, ...] = ()
     variant: str | None = None
     gated: bool = False
+
+
+class HasWeights(Protocol):
+    """Whatever has weights that can be pulled: a model, or what a learned check measures with."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def weights(self) -> Weights | None: ...
 
 
 class Parameters(Row):

@@ -3,70 +3,131 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
 from importlib.metadata import entry_points
+from itertools import chain
 from pathlib import Path
 
-from studio.consistency.check import AnalysisFrame, Check, inconclusive
-from studio.consistency.report import CheckResult, Report, verdict
-from studio.errors import UnreadableMedia
-from studio.media import Image, iter_frames, probe_video
+from studio.consistency.check import Check, ClipContext, SoundBlock
+from studio.consistency.decoding import decode_result
+from studio.consistency.panel import CheckPanel
+from studio.consistency.report import Report, verdict
+from studio.media import Image, Sound, SoundWalk, VideoWalk, fit_image, read_image
 
 CHECKS = (
-    "studio.consistency.frozen:FrozenFrames",
-    "studio.consistency.black:BlackFrames",
-    "studio.consistency.flicker:GlobalFlicker",
+    "studio.consistency.checks.frozen:FrozenFrames",
+    "studio.consistency.checks.duplicates:DuplicateFrames",
+    "studio.consistency.checks.cadence:RepeatedCadence",
+    "studio.consistency.checks.hard_cut:HardCut",
+    "studio.consistency.checks.dissolve:Dissolve",
+    "studio.consistency.checks.jump_cut:JumpCut",
+    "studio.consistency.checks.frame_order:FrameOrder",
+    "studio.consistency.checks.fades:Fades",
+    "studio.consistency.checks.black:BlackFrames",
+    "studio.consistency.checks.blank_generation:BlankGeneration",
+    "studio.consistency.checks.first_frame:FirstFrame",
+    "studio.consistency.checks.sharpness:Sharpness",
+    "studio.consistency.checks.flashing:Flashing",
+    "studio.consistency.checks.blocking:Blocking",
+    "studio.consistency.checks.banding:Banding",
+    "studio.consistency.checks.seams:Seams",
+    "studio.consistency.checks.dead_latents:DeadLatents",
+    "studio.consistency.checks.global_flicker:GlobalFlicker",
+    "studio.consistency.checks.local_flicker:LocalFlicker",
+    "studio.consistency.checks.boil:BoilingTexture",
+    "studio.consistency.checks.wobble:Wobble",
+    "studio.consistency.checks.object_pop:ObjectPop",
+    "studio.consistency.checks.slow_appear:SlowAppearance",
+    "studio.consistency.checks.appearance_drift:AppearanceDrift",
+    "studio.consistency.checks.drifts:ColourDrift",
+    "studio.consistency.checks.drifts:ExposureDrift",
+    "studio.consistency.checks.motion_amount:MotionAmount",
+    "studio.consistency.checks.audio_silence:AudioSilence",
+    "studio.consistency.checks.audio_clipping:AudioClipping",
+    "studio.consistency.checks.audio_length:AudioLength",
 )
 ENTRY_POINT_GROUP = "studio.checks"
 
 logger = logging.getLogger(__name__)
 
 
-class CheckPanel:
-    """All checks at work on one clip that is shown frame by frame. checks: all that are installed, unless given.
+def run_checks(
+    frames: Iterable[Image], clip: ClipContext | Fraction, checks: Sequence[type[Check]] | None = None
+) -> Report:
+    """Check (H, W, 3) uint8 RGB frames of one size, one at a time. clip: or just its frame rate.
 
-    A check that breaks says nothing about the clip: it is reported as inconclusive and does not stop the others.
+    checks: all that are installed, unless given.
     """
-
-    def __init__(self, frame_rate: Fraction, checks: Sequence[type[Check]] | None = None) -> None:
-        self._frame_rate = frame_rate
-        self._seats = [_Seat(check(frame_rate)) for check in (available_checks() if checks is None else checks)]
-        self._num_frames = 0
-        self._size = (0, 0)
-
-    def update(self, image: Image) -> None:
-        """Show the next frame, (H, W, 3) uint8 RGB, the size of those before."""
-        seconds = float(self._num_frames / self._frame_rate)
-        frame = AnalysisFrame(index=self._num_frames, time_seconds=seconds, image=image)
-        for seat in self._seats:
-            seat.update(frame)
-        self._num_frames += 1
-        self._size = (image.shape[0], image.shape[1])
-
-    def finish(self) -> Report:
-        """Return the verdicts; called once, after the last frame. Raises ValueError when there was none."""
-        if self._num_frames == 0:
-            raise ValueError("frames: expected at least one")
-        results = tuple(seat.finish() for seat in self._seats)
-        height, width = self._size
-        return Report(checks=results, num_frames=self._num_frames, frame_rate=self._frame_rate, width=width,
-                      height=height, passed=verdict(results))  # fmt: skip
-
-
-def run_checks(frames: Iterable[Image], frame_rate: Fraction, checks: Sequence[type[Check]] | None = None) -> Report:
-    """Check (H, W, 3) uint8 RGB frames of one size, one at a time, with a `CheckPanel`."""
-    panel = CheckPanel(frame_rate, checks)
+    panel = open_panel(clip, checks)
     for image in frames:
         panel.update(image)
     return panel.finish()
 
 
-def check_file(path: Path | str, checks: Sequence[type[Check]] | None = None, *, field: str = "video") -> Report:
-    """Check any video file, decoding it once. Raises `UnreadableMedia` when it is damaged anywhere."""
-    facts = probe_video(path, field=field)
-    return run_checks(_images(path, field), facts.frame_rate, checks)
+def open_panel(clip: ClipContext | Fraction, checks: Sequence[type[Check]] | None = None) -> CheckPanel:
+    """Return a panel of all checks that are installed, unless others are given."""
+    context = ClipContext(frame_rate=clip) if isinstance(clip, Fraction) else clip
+    return CheckPanel(context, available_checks() if checks is None else checks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileProgress:
+    """How far a file is checked. done, total: frames; total is what the file promises, None where it says nothing."""
+
+    done: int
+    total: int | None
+
+
+def check_file(
+    path: Path | str,
+    checks: Sequence[type[Check]] | None = None,
+    *,
+    input_image: Path | str | None = None,
+    prompt: str | None = None,
+    watch: Callable[[FileProgress], None] = lambda _progress: None,
+    field: str = "video",
+) -> Report:
+    """Check any video file of any length, picture and sound, decoding each once; memory does not grow with it.
+
+    Damage does not end it: what can be decoded is checked, and the check `decode` tells of the rest.
+    input_image: the picture an image-to-video clip was made from. prompt: what was asked for. watch: is told of every
+    frame. Raises `UnreadableMedia`, which blames `field`, where not one frame can be decoded.
+    """
+    walk = VideoWalk(path, field=field)
+    given = None if input_image is None else read_image(input_image, field="input_image")
+    frames = walk.frames()
+    first = next(frames)
+    height, width = first.image.shape[:2]
+    start = None if given is None else fit_image(given, width, height)
+    panel = open_panel(ClipContext(frame_rate=walk.header.frame_rate, input_image=start, prompt=prompt), checks)
+    total = walk.header.expected_frames
+    for done, timed in enumerate(chain((first,), frames), 1):
+        panel.update(timed.image, timed.time_seconds)
+        watch(FileProgress(done=done, total=total))
+    num_lost_sound = _listen(panel, path, field) if walk.header.has_audio else 0
+    report = panel.finish()
+    results = (decode_result(walk.header, walk.walked(), num_lost_sound), *report.checks)
+    return replace(report, checks=results, passed=verdict(results))
+
+
+def _listen(panel: CheckPanel, path: Path | str, field: str) -> int:
+    """Let the panel hear a file's sound; return how many packets could not be decoded."""
+    walk = SoundWalk(path, field=field)
+    for block in walk.blocks():
+        panel.hear(SoundBlock(samples=block.samples, sample_rate=block.sample_rate, start_seconds=block.start_seconds))
+    return walk.num_lost
+
+
+def sound_blocks(sound: Sound) -> Iterator[SoundBlock]:
+    """Yield sound that begins with the first frame, as checks are to hear it."""
+    count = 0
+    for samples in sound.blocks():
+        seconds = count / sound.sample_rate
+        yield SoundBlock(samples=samples, sample_rate=sound.sample_rate, start_seconds=seconds)
+        count += len(samples)
 
 
 def available_checks() -> tuple[type[Check], ...]:
@@ -86,37 +147,3 @@ def _plug_ins() -> Iterator[type[Check]]:
             yield entry.load()
         except Exception:  # a stranger's package must not keep anybody from checking a clip
             logger.warning("the check %r of a plug-in cannot be loaded", entry.value, exc_info=True)
-
-
-class _Seat:
-    """A check on the panel; it loses its say when it breaks."""
-
-    def __init__(self, check: Check) -> None:
-        self._check = check
-        self._is_broken = False
-
-    def update(self, frame: AnalysisFrame) -> None:
-        if self._is_broken:
-            return
-        try:
-            self._check.update(frame)
-        except Exception:  # whatever goes wrong in a check, the clip is not to blame
-            self._is_broken = True
-            logger.exception("the check %r failed", self._check.id)
-
-    def finish(self) -> CheckResult:
-        if not self._is_broken:
-            try:
-                return self._check.finish()
-            except Exception:  # as above
-                logger.exception("the check %r failed", self._check.id)
-        return inconclusive(self._check, "the check itself failed; the log says why")
-
-
-def _images(path: Path | str, field: str) -> Iterator[Image]:
-    is_empty = True
-    for frame in iter_frames(path, field=field):
-        is_empty = False
-        yield frame.image
-    if is_empty:
-        raise UnreadableMedia("the video has no frames", field=field, got=path)

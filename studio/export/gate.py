@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from studio.config import Settings
+from studio.consistency.check import ClipContext
+from studio.consistency.policy import Judge, Ruling
 from studio.consistency.report import Report
 from studio.disk import is_full, write_durably
 from studio.errors import (
@@ -22,6 +24,7 @@ from studio.errors import (
     UnsupportedValue,
     VerificationFailed,
 )
+from studio.export.context import clip_context, with_unassessed
 from studio.export.converting import convert
 from studio.export.derivation import Derivation
 from studio.export.encoder import EncodedFacts
@@ -87,17 +90,24 @@ class Gate:
         self._settings = settings
         self._identity_folder = settings.identity_folder
 
-    def seal(self, raw: RawMaterial, workdir: Path, on_stage: Stage = lambda _stage: None) -> Asset:
+    def seal(
+        self,
+        raw: RawMaterial,
+        workdir: Path,
+        on_stage: Stage = lambda _stage: None,
+        judge: Callable[[Report], Ruling] | None = None,
+    ) -> Asset:
         """Turn a raw clip into an asset. Memory does not grow with the clip's length.
 
         workdir: a folder on the library's disk; everything half-made stays below it and is removed.
-        on_stage: told the name of each step.
-        Raises `SealFailed`, or an `EnvironmentFault` such as `DiskFull`; then nothing has entered the library and the
-        raw clip is untouched.
+        on_stage: told the name of each step. judge: decides from the report; the clip's own policy by default.
+        Raises `ChecksFailed`, `SealFailed`, or an `EnvironmentFault` such as `DiskFull`; then nothing has entered the
+        library and the raw clip is untouched.
         """
         with _failures(), _room(workdir) as room:
             on_stage("checking")
             made = self._mark_and_encode(raw, room, on_stage)
+            ruling = (judge or Judge(policy=raw.policy, seed=raw.request.seed))(made.report)
             watermark_id = None if made.mark is None else made.mark.identifier
             provenance, request = raw.provenance, raw.request
             columns = {
@@ -109,8 +119,9 @@ class Gate:
                 "request": request.as_json(),
                 "generation_seconds": raw.seconds,
                 "watermark_id": watermark_id,
+                "ruling": ruling.as_json(),
             }
-            complete = _complete(provenance, made, mark_warnings(watermark_id))
+            complete = _complete(replace(provenance, ruling=ruling), made, mark_warnings(watermark_id))
             return self._sign_and_admit(made, complete, room, on_stage, columns)
 
     def derive(
@@ -173,7 +184,7 @@ class Gate:
 
     def _mark_and_encode(self, raw: RawMaterial, room: Path, on_stage: Stage) -> _Made:
         source = _labelled(open_clip(raw.clip), raw.provenance)
-        witness = Witness(source.raw_rate, source.expected_frames)
+        witness = Witness(clip_context(raw.request, source), source.expected_frames, sound=source.sound)
         on_stage("marking")
         facts, mark = mark_and_encode(
             source,
@@ -182,7 +193,11 @@ class Gate:
             payload=self._fresh_payload(),
             watch=witness.see,
         )
-        return _made(facts, MP4, witness.findings(), mark)
+        return _made(facts, MP4, self._seen(witness), mark)
+
+    def _seen(self, witness: Witness) -> Findings:
+        findings = witness.findings()
+        return replace(findings, report=with_unassessed(findings.report, self._settings))
 
     def _fresh_payload(self) -> int:
         """Return a random payload that no clip of this library carries, be it cut to a short one."""
@@ -197,11 +212,13 @@ class Gate:
         if derivation.format.kind == "sound":
             return _extract_sound(parent, derivation, encoded)
         source = open_part(parent, derivation)
-        witness = Witness(source.raw_rate, source.expected_frames, checks=derivation.format.kind != "picture")
+        is_clip = derivation.format.kind != "picture"
+        clip = ClipContext(frame_rate=source.raw_rate)
+        witness = Witness(clip, source.expected_frames, sound=source.sound, checks=is_clip)
         on_stage("encoding")
         key = watermark_key(self._identity_folder)
         made = convert(source, derivation, encoded, key=key, parent_mark=parent.watermark_id, watch=witness.see)
-        return _made(made.facts, derivation.format, witness.findings(), made.mark, is_inherited=made.is_inherited)
+        return _made(made.facts, derivation.format, self._seen(witness), made.mark, is_inherited=made.is_inherited)
 
     def _sign_and_admit(
         self, made: _Made, provenance: Provenance, room: Path, on_stage: Stage, columns: dict[str, Any]

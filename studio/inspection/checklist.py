@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from studio.consistency.report import Report
-from studio.consistency.runner import CheckPanel
+from studio.consistency.runner import open_panel
 from studio.inspection.container import container_items
 from studio.inspection.encoding import encoding_items
 from studio.inspection.metadata import metadata_items
@@ -23,7 +23,7 @@ class TemporalViewer:
     """Shows frames to the studio's own checks of temporal consistency."""
 
     def __init__(self, facts: MediaFacts) -> None:
-        self._panel = CheckPanel(Fraction(facts.frame_rate).limit_denominator(100_000)) if facts.frame_rate else None
+        self._panel = open_panel(Fraction(facts.frame_rate).limit_denominator(100_000)) if facts.frame_rate else None
         self._count = 0
         self._report: Report | None = None
 

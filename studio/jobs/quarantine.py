@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
+from studio.consistency.policy import Policy
+from studio.consistency.report import Report
 from studio.disk import is_full, write_durably
 from studio.errors import DiskFull, RequestError, StoreFault
 from studio.generator import RawClip
@@ -22,6 +24,8 @@ from studio.provenance.manifest import Provenance
 from studio.request import ResolvedRequest
 
 RECORD = "raw.json"
+REPORT = "report.json"
+_ATTEMPT = "attempt-"
 
 
 class InWork(RequestError):
@@ -30,16 +34,24 @@ class InWork(RequestError):
 
 @dataclass(frozen=True, kw_only=True)
 class RawMaterial:
-    """Everything the gate needs to seal a clip. seconds: of sampling and decoding, loading left out."""
+    """Everything the gate needs to seal a clip. seconds: of sampling and decoding, loading left out.
+
+    policy: what is to happen if a check fails.
+    """
 
     clip: RawClip
     provenance: Provenance
     request: ResolvedRequest
     seconds: float
+    policy: Policy = field(default_factory=Policy)
 
 
 class Quarantine:
-    """One folder for each job below `root`; the record is written last and makes the rest valid."""
+    """One folder for each job below `root`; the record is written last and makes the rest valid.
+
+    A job that made its clip again with another seed keeps those attempts in folders below its own. Wherever an
+    attempt is asked for, ``JOB`` means the first one and ``JOB/attempt-2`` the second.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -73,37 +85,55 @@ class Quarantine:
         except InWork:
             return True
 
-    def put(self, job_id: str, material: RawMaterial) -> None:
+    def put(self, attempt: str, material: RawMaterial) -> None:
         """Write a raw clip so that it survives a power cut. Raises `DiskFull` or `StoreFault`."""
-        folder = self.folder(job_id)
-        try:
+        folder = self.folder(attempt)
+        with _write_faults("the raw clip", folder, fix="mend it and generate again with the same seed"):
             record = _write_clip(folder, material.clip) | {
                 "provenance": material.provenance.as_json(),
                 "request": material.request.as_json(),
                 "seconds": material.seconds,
+                "policy": str(material.policy),
             }
             content = json.dumps(record).encode()
             write_durably(folder / RECORD, lambda stream: stream.write(content))
-        except OSError as error:
-            fault = DiskFull if is_full(error) else StoreFault
-            raise fault(
-                f"the raw clip cannot be kept ({error.strerror or error})",
-                got=folder,
-                fix="mend it and generate again with the same seed",
-            ) from error
 
-    def holds(self, job_id: str) -> bool:
-        """Say whether a whole raw clip of this job is kept."""
-        return (self._root / job_id / RECORD).is_file()
+    def put_report(self, attempt: str, report: Report) -> None:
+        """Keep what the checks said about a raw clip that they did not let pass.
+
+        Raises `DiskFull` or `StoreFault`.
+        """
+        folder, content = self.folder(attempt), json.dumps(report.as_json()).encode()
+        with _write_faults("the report of the checks", folder, fix="mend it and seal the clip again"):
+            write_durably(folder / REPORT, lambda stream: stream.write(content))
+
+    def report(self, attempt: str) -> dict[str, Any] | None:
+        """Return the report of a raw clip that the checks did not let pass; None for any other."""
+        try:
+            report: dict[str, Any] = json.loads((self._root / attempt / REPORT).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return report
+
+    def attempts(self, job_id: str) -> list[str]:
+        """Return the attempts of a job whose whole raw clip is kept, oldest first."""
+        later = [path.parent for path in self._root.glob(f"{job_id}/{_ATTEMPT}*/{RECORD}")]
+        numbers = sorted(int(folder.name.removeprefix(_ATTEMPT)) for folder in later)
+        names = [attempt_name(job_id, number) for number in (1, *numbers)]
+        return [name for name in names if self.holds(name)]
+
+    def holds(self, attempt: str) -> bool:
+        """Say whether a whole raw clip is kept. Of a job, at least the first attempt is."""
+        return (self._root / attempt / RECORD).is_file()
 
     def waiting(self) -> list[str]:
         """Return the ids of the jobs whose raw clip is kept and that nobody works on."""
         held = sorted(path.parent.name for path in self._root.glob(f"*/{RECORD}"))
         return [job_id for job_id in held if not self.is_in_work(job_id)]
 
-    def get(self, job_id: str) -> RawMaterial:
+    def get(self, attempt: str) -> RawMaterial:
         """Return a kept raw clip; its frames and sound are mapped, not read. Raises `StoreFault`."""
-        folder = self._root / job_id
+        folder = self._root / attempt
         try:
             record = json.loads((folder / RECORD).read_bytes())
             return RawMaterial(
@@ -111,15 +141,30 @@ class Quarantine:
                 provenance=Provenance.from_json(record["provenance"]),
                 request=ResolvedRequest.from_json(record["request"]),
                 seconds=record["seconds"],
+                policy=Policy.parse(record.get("policy", "flag")),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreFault(
-                f"the raw clip of job {job_id} cannot be read ({error})", got=folder, fix="generate it again"
+                f"the raw clip of job {attempt} cannot be read ({error})", got=folder, fix="generate it again"
             ) from error
 
     def discard(self, job_id: str) -> None:
         """Delete whatever is kept of a job."""
         shutil.rmtree(self._root / job_id, ignore_errors=True)
+
+
+def attempt_name(job_id: str, number: int) -> str:
+    """Return how an attempt is called. number: 1 for the first."""
+    return job_id if number == 1 else f"{job_id}/{_ATTEMPT}{number}"
+
+
+@contextmanager
+def _write_faults(what: str, folder: Path, *, fix: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fault = DiskFull if is_full(error) else StoreFault
+        raise fault(f"{what} cannot be kept ({error.strerror or error})", got=folder, fix=fix) from error
 
 
 def _write_clip(folder: Path, clip: RawClip) -> dict[str, Any]:

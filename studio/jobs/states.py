@@ -6,8 +6,11 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
+    """Where a job is. HELD: its clip failed a check and waits until a person releases or discards it."""
+
     QUEUED = "queued"
     RUNNING = "running"
+    HELD = "held"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -17,6 +20,7 @@ class FailureReason(StrEnum):
     """Why a job failed: what to do next depends on it.
 
     UNSEALED: the clip was made and waits in quarantine; sealing alone is repeated.
+    REFUSED: the clip failed a check, and the job was not to let such a clip out; it is kept in quarantine.
     INTERRUPTED: the process ended while the job ran.
     """
 
@@ -24,7 +28,9 @@ class FailureReason(StrEnum):
     ENVIRONMENT = "environment"
     GENERATION = "generation"
     UNSEALED = "unsealed"
+    REFUSED = "refused"
     INTERRUPTED = "interrupted"
 
 
-FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})
+# Nobody works on a job in one of these; what waits in quarantine can be taken up again.
+FINAL = frozenset({JobState.HELD, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED})

@@ -26,6 +26,7 @@ class Asset:
     num_frames: 1 for a still picture, 0 for sound. frame_rate: frames per second, of the clip for a picture from it.
     watermark_id: 16 hex digits or fewer, None where the mark could not be read back.
     checks_passed: None where no check could tell, and for pictures and sound.
+    ruling: what was decided about its checks, as `studio.consistency.policy.Ruling` writes it; None for derived files.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Asset:
     request: dict[str, Any]
     report: dict[str, Any]
     checks_passed: bool | None
+    ruling: dict[str, Any] | None
     watermark_id: str | None
     generation_seconds: float
     created_at: datetime
@@ -66,6 +68,15 @@ class Asset:
         if self.mime_type.startswith("image/"):
             return "animation" if self.mime_type in _MOVING_PICTURES and self.num_frames > 1 else "picture"
         return "video"
+
+    @property
+    def standing(self) -> str:
+        """What is shown of its checks: passed, flagged, released or inconclusive; unchecked where none looked at it."""
+        if self.ruling is not None:
+            return str(self.ruling["standing"])
+        if not self.report["checks"]:
+            return "unchecked"
+        return {True: "passed", False: "flagged", None: "inconclusive"}[self.checks_passed]
 
     @property
     def sidecar(self) -> Path | None:
@@ -93,6 +104,8 @@ class Asset:
             "mime_type": self.mime_type,
             "size_bytes": self.size_bytes,
             "checks_passed": self.checks_passed,
+            "checks": self.standing,
+            "ruling": self.ruling,
             "watermark_id": self.watermark_id,
             "created_at": self.created_at.isoformat(),
         }

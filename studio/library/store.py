@@ -23,7 +23,7 @@ from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.tables import AssetRow, JobRow
 
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 BUSY_TIMEOUT_SECONDS = 30
 _ROOM_BYTES = 2**17  # what SQLite needs to begin at all
 MAX_WORDS = 32
@@ -134,11 +134,18 @@ class Store:
 
     # -- assets -------------------------------------------------------------------------------------------------
 
-    def assets(self, *, text: str = "", model: str | None = None, limit: int = 100) -> list[Asset]:
-        """Return assets, newest first. text: words that must all occur in prompt, model or id."""
+    def assets(
+        self, *, text: str = "", model: str | None = None, flagged: bool = False, limit: int = 100
+    ) -> list[Asset]:
+        """Return assets, newest first. text: words that must all occur in prompt, model or id.
+
+        flagged: only those that failed a check.
+        """
         query = _WITHOUT_MANIFEST.order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
         if model:
             query = query.where(AssetRow.model == model)
+        if flagged:
+            query = query.where(AssetRow.checks_passed.is_(False))
         words = text.split()
         if len(words) > MAX_WORDS or len(text) > MAX_SEARCH_CHARACTERS:
             limit_text = f"up to {MAX_WORDS} words and {MAX_SEARCH_CHARACTERS} characters"

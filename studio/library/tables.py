@@ -49,7 +49,8 @@ class AssetRow(Base):
     """One sealed file. path: relative to the library folder. frames_sha256: of the raw frames, before the mark.
 
     parent_id, derivation: the file that this one was made from and how, both NULL for a clip that a model made;
-    the first becomes NULL when the parent is removed.
+    the first becomes NULL when the parent is removed. ruling: what was decided about its checks; NULL for a derived
+    file, and for a clip from before there was anything to decide.
     """
 
     __tablename__ = "assets"
@@ -75,6 +76,7 @@ class AssetRow(Base):
     request: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any]]
     checks_passed: Mapped[bool | None]
+    ruling: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     watermark_id: Mapped[str | None] = mapped_column(String(16), index=True)
     manifest_store: Mapped[bytes] = mapped_column(LargeBinary)
     generation_seconds: Mapped[float]

@@ -117,6 +117,15 @@ class TimedFrame:
     time_seconds: float
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TimedSound:
+    """A piece of sound. samples: (N, C) float32 in [-1, 1]. sample_rate: Hz. start_seconds: since the first frame."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    start_seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoFacts:
     """What a video file is, as its header and its first frame say.

@@ -36,21 +36,21 @@ def probe_video(path: Path | str, *, field: str = "video") -> VideoFacts:
     """
     path = Path(path)
     with open_container(path, field=field) as (container, mime_type):
-        stream = _video_stream(container, path, field)
+        stream = video_stream(container, path, field)
         frame = next(_decode(container, stream, path, field), None)
         if frame is None:
             raise undecodable(path, 0, field)
         with open_regular_file(path, field=field) as file:
             faststart = CONTAINERS[mime_type][1] == "mov" and has_index_first(file)
-        turned = _orientation(frame)
+        turned = orientation(frame)
         return VideoFacts(
             container=CONTAINERS[mime_type][0],
             codec=stream.codec_context.codec.canonical_name,
             width=frame.height if turned.is_transposed else frame.width,
             height=frame.width if turned.is_transposed else frame.height,
-            frame_rate=_frame_rate(stream),
+            frame_rate=stated_rate(stream),
             num_frames=stream.frames or None,
-            duration_seconds=_duration_seconds(container, stream),
+            duration_seconds=duration_seconds(container, stream),
             pixel_format=stream.codec_context.pix_fmt or frame.format.name,
             has_audio=bool(container.streams.audio),
             rotation=int(frame.rotation) % 360,
@@ -72,13 +72,13 @@ def iter_frames(path: Path | str, *, max_frames: int | None = None, field: str =
         return
     count = 0
     with open_container(path, field=field) as (container, mime_type):
-        stream = _video_stream(container, path, field)
+        stream = video_stream(container, path, field)
         tick = stream.time_base or Fraction(1, 1000)
-        step = float(1 / _frame_rate(stream))
+        step = float(1 / stated_rate(stream))
         first_pts: int | None = None
         last = -step
         shape: tuple[int, ...] | None = None
-        turned: _Orientation | None = None
+        turned: Orientation | None = None
         rotation = 0.0
         for frame in _decode(container, stream, path, field):
             first_pts = frame.pts if first_pts is None else first_pts
@@ -86,8 +86,8 @@ def iter_frames(path: Path | str, *, max_frames: int | None = None, field: str =
             last = last + step if frame.pts is None or first_pts is None else float((frame.pts - first_pts) * tick)
             if turned is None or frame.rotation != rotation:
                 # Looked up once: PyAV's side data holds on to its frame, and each frame would wait for the collector.
-                turned, rotation = _orientation(frame), frame.rotation
-            image = np.ascontiguousarray(turned.apply(_to_rgb(frame)))
+                turned, rotation = orientation(frame), frame.rotation
+            image = np.ascontiguousarray(turned.apply(to_rgb(frame)))
             if shape is not None and image.shape != shape:
                 raise UnreadableMedia(f"the picture changes its size at frame {count}", field=field, got=path,
                                       allowed="one size throughout", fix="re-encode it at one size")  # fmt: skip
@@ -120,7 +120,8 @@ def read_clip(
     return FrameClip(frames=np.stack(images), frame_rate=facts.frame_rate, audio=read_audio(path, field=field))
 
 
-def _video_stream(container: InputContainer, path: Path, field: str) -> VideoStream:
+def video_stream(container: InputContainer, path: Path, field: str) -> VideoStream:
+    """Return the first video stream; raises `UnreadableMedia` where there is none, or none of a size to be read."""
     if not container.streams.video:
         raise UnreadableMedia("the file holds no picture", field=field, got=path, allowed=VIDEO_FORMATS,
                               fix="choose a video file")  # fmt: skip
@@ -148,18 +149,23 @@ def _decode(container: InputContainer, stream: VideoStream, path: Path, field: s
         raise undecodable(path, count, field) from error
 
 
-def _to_rgb(frame: VideoFrame) -> Image:
-    """Return the frame as (H, W, 3) uint8 RGB, as it is stored."""
+def to_rgb(frame: VideoFrame, *, is_exact: bool = True) -> Image:
+    """Return the frame as (H, W, 3) uint8 RGB, as it is stored.
+
+    is_exact: else colours are taken from the nearest sample and rounded down: six times as fast, and off by one level
+    on average.
+    """
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
     has_alpha = any(component.is_alpha for component in frame.format.components)
+    exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     is_hd = frame.width >= _HD_WIDTH or frame.height > _HD_HEIGHT
     unspecified = Colorspace.ITU709 if is_hd else Colorspace.ITU601
     picture: Any = frame.reformat(
         format="rgba" if has_alpha else "rgb24",
         src_colorspace=unspecified if frame.colorspace == _UNSPECIFIED else None,
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        interpolation=exact if is_exact else Interpolation.BICUBIC,
         threads=1,
     ).to_ndarray()
     if has_alpha:
@@ -171,7 +177,7 @@ def _to_rgb(frame: VideoFrame) -> Image:
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 
 
-class _Orientation:
+class Orientation:
     """How the stored picture is turned and mirrored, from the display matrix (ISO/IEC 14496-12, 8.3.2)."""
 
     def __init__(self, a: int, b: int, c: int, d: int) -> None:
@@ -186,15 +192,17 @@ class _Orientation:
         return image[::-1] if self.flips_rows else image
 
 
-def _orientation(frame: VideoFrame) -> _Orientation:
+def orientation(frame: VideoFrame) -> Orientation:
+    """Return how a player would turn this frame."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return _Orientation(1, 0, 0, 1)
+        return Orientation(1, 0, 0, 1)
     values = np.frombuffer(cast(Any, matrix), np.int32)
-    return _Orientation(int(values[0]), int(values[1]), int(values[3]), int(values[4]))
+    return Orientation(int(values[0]), int(values[1]), int(values[3]), int(values[4]))
 
 
-def _frame_rate(stream: VideoStream) -> Fraction:
+def stated_rate(stream: VideoStream) -> Fraction:
+    """Return the frames per second that a stream states, 25 where it states nothing."""
     if stream.codec_context.name == "gif" and stream.frames and stream.duration and stream.time_base:
         # Delays vary from frame to frame, and ffmpeg's average is a guess from the first few.
         return Fraction(stream.frames) / (stream.duration * stream.time_base)
@@ -202,7 +210,8 @@ def _frame_rate(stream: VideoStream) -> Fraction:
     return Fraction(rate) if rate and rate > 0 else Fraction(25)
 
 
-def _duration_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+def duration_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """Return how long the picture lasts by its header, or else the file; None where neither says."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return container.duration / 1_000_000 if container.duration else None

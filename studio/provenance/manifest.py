@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.config import PromptPolicy
+from studio.consistency.policy import Ruling
 from studio.provenance.origin import LABELLED, RECIPES, RESIZED, RETIMED, TRIMMED, Origin, Relationship, Step
 from studio.provenance.prompts import PROMPT_FIELDS, repeats, told
 from studio.provenance.values import plain, text, without_none
@@ -79,6 +80,7 @@ class Provenance:
     is_trimmed: a part of its parent. is_resized: scaled, sides in proportion. is_retimed: at another frame rate.
     created_at: when the frames were made, with a time zone.
     warnings: what the user was told. checks: (check id, passed or None, score or None).
+    ruling: what was decided after them; None for a file made out of a sealed one, which nobody decides about again.
     software: versions of what took part, by name.
     unbound_sha256: digest of what the hard binding leaves out, see `studio.provenance.unbound_boxes`.
 
@@ -117,6 +119,7 @@ class Provenance:
     ingredients: tuple[Ingredient, ...] = ()
     warnings: tuple[str, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    ruling: Ruling | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     unbound_sha256: str | None = None
     adapters: tuple[Adapter, ...] = ()
@@ -172,6 +175,7 @@ class Provenance:
             "adapters": [dict(vars(item)) for item in self.adapters],
             "warnings": list(self.warnings),
             "checks": [list(check) for check in self.checks],
+            "ruling": None if self.ruling is None else self.ruling.as_json(),
         }
 
     @classmethod
@@ -190,6 +194,7 @@ class Provenance:
                 "adapters": tuple(Adapter(**item) for item in data.get("adapters", ())),
                 "warnings": tuple(data["warnings"]),
                 "checks": tuple((name, passed, score) for name, passed, score in data["checks"]),
+                "ruling": None if data.get("ruling") is None else Ruling.from_json(data["ruling"]),
             }
         )
 
@@ -248,10 +253,18 @@ def generation(provenance: Provenance) -> dict[str, Any]:
         "visible_label": provenance.visible_label,
         "warnings": [words for words in provenance.warnings if _may_tell(provenance, words)],
         "checks": [without_none(id=name, passed=passed, score=score) for name, passed, score in provenance.checks],
+        "ruling": None if provenance.ruling is None else _told_ruling(provenance.ruling),
         "software": dict(provenance.software),
         "unbound_sha256": provenance.unbound_sha256,
     }
     return dict(plain(facts)) | {"prompt": told(provenance.prompt_policy, _readable(provenance), provenance.prompt_key)}
+
+
+def _told_ruling(ruling: Ruling) -> dict[str, Any]:
+    """Return a ruling as the record tells it: attempts only where there were several, flat enough for every reader."""
+    told = ruling.as_json()
+    attempts = [item | {"failed": ", ".join(item["failed"])} for item in told.pop("attempts")]
+    return told | {"attempts": attempts} if len(attempts) > 1 else {name: told[name] for name in ("policy", "standing")}
 
 
 def _model(provenance: Provenance) -> dict[str, Any]:

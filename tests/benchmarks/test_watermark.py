@@ -24,6 +24,7 @@ def clip() -> np.ndarray:
     return frames
 
 
+@pytest.mark.slow  # forty encodings; the benchmark itself runs them all
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_ffmpeg_can_do_every_attack(attack: Attack, clip: np.ndarray) -> None:
     attacked = attack(clip[:9], RATE)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from studio.config import VisibleLabel
+from studio.consistency.policy import POLICY_WORDS, Policy
 from studio.errors import UnsupportedValue
 from studio.request import Conditioning, GenerationRequest, OptionValue, Role, Task
 from ui.cli.console import print_note
@@ -23,6 +24,11 @@ MAX_SECONDS = 10_000_000
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
+
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option("--report", help="Also draw the report: a page, a picture and the figures.", metavar="DIR"),
+]
 
 ModelId = Annotated[
     str | None, typer.Option("--model", "-m", help="Id of the model, see `studio models`.", metavar="ID")
@@ -48,6 +54,10 @@ Option = Annotated[
 ]
 Label = Annotated[
     str | None, typer.Option("--label", help="Draw a visible AI label: text, icon or none.", metavar="KIND")
+]
+OnFail = Annotated[
+    str | None,
+    typer.Option("--on-fail", help="If it fails a check: flag, hold, refuse or retry:N.", metavar="POLICY"),
 ]
 TaskName = Annotated[str | None, typer.Option("--task", help="Such as text-to-video or image-to-video.")]
 
@@ -143,6 +153,16 @@ def parse_label(text: str | None) -> VisibleLabel | None:
         case None | "none" | "text" | "icon":
             return text
     raise UnsupportedValue("no such label", field="label", got=text, allowed="text, icon or none")
+
+
+def parse_policy(text: str | None) -> Policy | None:
+    """Return the policy of this name, or refuse naming those there are."""
+    if text is None:
+        return None
+    try:
+        return Policy.parse(text)
+    except ValueError:
+        raise UnsupportedValue("no such policy", field="on_fail", got=text, allowed=POLICY_WORDS) from None
 
 
 def parse_task(text: str | None) -> Task | None:

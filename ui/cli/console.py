@@ -17,6 +17,12 @@ def print_json(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data, allow_nan=False, indent=2, default=str) + "\n")
 
 
+def print_json_line(data: dict[str, Any]) -> None:
+    """Print one of many JSON objects on a line of its own, at once, for whoever reads along."""
+    sys.stdout.write(json.dumps(data, allow_nan=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
 def print_line(text: str) -> None:
     """Print a result for people."""
     sys.stdout.write(_safe(text, sys.stdout.encoding) + "\n")

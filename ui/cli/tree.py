@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.commands import clips, identity, inspection, library, machine, models, quarantine
+from ui.cli.commands import checking, clips, identity, inspection, library, machine, models, quarantine
 
 app = typer.Typer(
     name="studio",
@@ -36,7 +36,7 @@ def _globals(
 app.command("generate")(clips.generate)
 app.command("estimate")(clips.estimate)
 app.command("verify")(inspection.verify)
-app.command("check")(inspection.check)
+app.command("check")(checking.check)
 app.command("doctor")(machine.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(library.app, name="library")

@@ -14,41 +14,43 @@ import numpy as np
 import pytest
 
 from studio.consistency import runner
-from studio.consistency.check import AnalysisFrame, Direction, result
+from studio.consistency.check import Check, ClipContext, result
+from studio.consistency.frame import AnalysisFrame
 from studio.consistency.report import CheckResult, Report, score_of, verdict
-from studio.consistency.runner import available_checks, check_file, run_checks
+from studio.consistency.runner import CHECKS, available_checks, check_file, run_checks
+from studio.consistency.timeline import Timeline
 from studio.errors import UnreadableMedia
 from tests.studio.media_files import Images, bouncing_shape, pan, write_mp4
 
 
-class Counting:
+class Counting(Check):
     """A plug-in's check. Threshold: made up."""
 
     id: ClassVar[str] = "counting"
     title: ClassVar[str] = "Number of frames"
     unit: ClassVar[str] = "frames"
-    direction: ClassVar[Direction] = "higher_is_worse"
     threshold: ClassVar[float] = 10.0
 
-    def __init__(self, frame_rate: Fraction) -> None:
+    def __init__(self, clip: ClipContext) -> None:
+        super().__init__(clip)
         self.seen: list[tuple[int, float]] = []
 
-    def update(self, frame: AnalysisFrame) -> None:
+    def look(self, frame: AnalysisFrame) -> None:
         self.seen.append((frame.index, frame.time_seconds))
 
-    def finish(self) -> CheckResult:
+    def finish(self, timeline: Timeline) -> CheckResult:
         assert self.seen == [(index, index / 24) for index in range(len(self.seen))]
         return result(self, len(self.seen), series=[], series_unit="", frame_threshold=1)
 
 
 class BrokenInTheMiddle(Counting):
-    def update(self, frame: AnalysisFrame) -> None:
+    def look(self, frame: AnalysisFrame) -> None:
         if frame.index == 3:
             raise ZeroDivisionError
 
 
 class BrokenAtTheEnd(Counting):
-    def finish(self) -> CheckResult:
+    def finish(self, timeline: Timeline) -> CheckResult:
         raise ZeroDivisionError
 
 
@@ -71,7 +73,8 @@ def test_plug_ins_are_found_and_a_broken_one_is_left_out(monkeypatch: pytest.Mon
         EntryPoint("b", "no.such:Check", "studio.checks"),
     ]
     monkeypatch.setattr(runner, "entry_points", lambda group: entries if group == "studio.checks" else [])
-    assert [check.id for check in available_checks()] == ["frozen", "black", "global_flicker", "counting"]
+    assert [check.id for check in available_checks()][-1:] == ["counting"]
+    assert len(available_checks()) == len(CHECKS) + 1
 
 
 def test_memory_does_not_grow_with_the_clip() -> None:
@@ -88,7 +91,8 @@ def test_memory_does_not_grow_with_the_clip() -> None:
         return highest
 
     peak(5)
-    assert peak(60) < peak(10) + 180 * 320 * 3
+    # A window with what it looks ahead is kept, 64 frames at 40 kB; after that nothing but a few figures per frame.
+    assert peak(220) < peak(100) + 120 * 4_000
 
 
 def test_the_report_is_plain_json() -> None:
@@ -99,7 +103,7 @@ def test_the_report_is_plain_json() -> None:
     assert (data["num_frames"], data["frame_rate"], data["width"]) == (40, "30000/1001", 96)
     for check in data["checks"]:
         assert {"id", "score", "unit", "threshold", "passed", "worst_frames", "value", "reason"} <= set(check)
-    assert len(json.dumps(data)) < 8_000
+    assert len(json.dumps(data)) < 16_000
 
 
 def test_scores_are_one_when_clean_and_a_half_at_the_threshold() -> None:
@@ -114,7 +118,9 @@ def test_a_file_is_checked_like_its_frames(tmp_path: Path) -> None:
     report = check_file(write_mp4(tmp_path / "a.mp4", frames, Fraction(25)))
     assert isinstance(report, Report)
     assert (report.num_frames, report.frame_rate, report.height) == (20, Fraction(25), 96)
-    assert [check.id for check in report.checks if check.passed is False] == ["frozen"]
+    failed = {check.id for check in report.checks if check.passed is False}
+    assert "frozen" in failed
+    assert failed <= {"frozen", "jump_cut", "object_pop"}  # where the freeze ends, the picture really jumps
 
 
 def test_an_unreadable_file_is_the_askers_to_mend(tmp_path: Path) -> None:

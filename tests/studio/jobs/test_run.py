@@ -52,7 +52,8 @@ def test_a_clip_is_checked_marked_signed_and_verified(studio: Studio) -> None:
     assert len(list(iter_frames(asset.path))) == asset.num_frames == 9
     assert outcome.verification.c2pa.state == "trusted"
     assert f"{outcome.verification.watermark.payload:016x}" == asset.watermark_id
-    assert [check["id"] for check in asset.report["checks"]][:3] == ["frozen", "black", "global_flicker"]
+    assert {"frozen", "black", "global_flicker"} <= {check["id"] for check in asset.report["checks"]}
+    assert asset.checks_passed is True
     assert studio.store.jobs()[0].state == JobState.SUCCEEDED
     assert leftovers(studio) == []
 

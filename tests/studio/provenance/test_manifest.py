@@ -204,7 +204,7 @@ def test_adapters_speed_profile_and_inputs_are_told() -> None:
 def test_a_record_from_before_a_field_was_known_is_still_understood() -> None:
     old = PROVENANCE.as_json()
     added = ("adapters", "speed_profile", "prompt_key", "visible_label", "generate_audio")
-    for name in (*added, "is_trimmed", "is_resized", "is_retimed"):
+    for name in (*added, "ruling", "is_trimmed", "is_resized", "is_retimed"):
         del old[name]
     assert Provenance.from_json(old) == replace(PROVENANCE, prompt_key=None)
 

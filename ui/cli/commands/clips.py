@@ -25,6 +25,7 @@ def generate(
     ] = None,
     force: argument.Force = False,
     label: argument.Label = None,
+    on_fail: argument.OnFail = None,
     as_json: argument.Json = False,
 ) -> None:
     """Make one clip: checked, watermarked, signed, verified."""
@@ -37,6 +38,7 @@ def generate(
             output=output,
             overwrite=force,
             label=argument.parse_label(label),
+            on_fail=argument.parse_policy(on_fail),
             observe=observe,
             warn=lambda text: print_note(f"note: {text}"),
         )
@@ -98,8 +100,7 @@ def _present(outcome: Outcome) -> None:
     print_line(str(outcome.delivered or asset.path))
     shape = f"{asset.width}x{asset.height}, {asset.num_frames} frames at {float(asset.frame_rate):g}/s"
     print_note(f"  {shape}, seed {asset.seed}, {outcome.seconds:.1f} s")
-    failed = [check["title"] for check in asset.report["checks"] if check["passed"] is False]
-    print_note(f"  checks: {'all passed' if not failed else 'failed: ' + ', '.join(failed)}")
+    print_note(f"  checks: {asset.standing}")
     mark = f"watermark {asset.watermark_id}" if asset.watermark_id else "no watermark could be read back"
     print_note(f"  signed and verified ({provenance.c2pa.state}), {mark}")
     for notice in outcome.notices:

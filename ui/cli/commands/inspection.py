@@ -1,17 +1,14 @@
-"""`studio verify` and `studio check`."""
+"""`studio verify`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ui.cli import arguments as argument
-from ui.cli.console import print_json, print_line, print_table
-
-if TYPE_CHECKING:
-    from studio.consistency.report import Report
+from ui.cli.console import print_json, print_line
 
 File = Annotated[Path, typer.Argument(help="A video, a picture or a sound.", metavar="FILE")]
 Full = Annotated[bool, typer.Option("--full", help="Also print every check of the file and every disclosure.")]
@@ -33,31 +30,3 @@ def verify(file: File, full: Full = False, no_search: NoSearch = False, as_json:
             print_line(line)
     if not verification.is_intact:
         raise typer.Exit(1)
-
-
-def check(file: File, as_json: argument.Json = False) -> None:
-    """Check a video for temporal faults. Exit 1 if one is found."""
-    from studio.app import Studio
-
-    report = Studio().check(file)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        _present(report)
-    if report.passed is False:
-        raise typer.Exit(1)
-
-
-def _present(report: Report) -> None:
-    words = {True: "passed", False: "failed", None: "inconclusive"}
-    rows = [
-        (
-            item["title"],
-            words[item["passed"]],
-            "-" if item["score"] is None else f"{item['score']:.2f}",
-            "-" if item["value"] is None else f"{item['value']:.3g} {item['unit']}",
-            ", ".join(map(str, item["worst_frames"][:5])) if item["passed"] is False else (item.get("reason") or ""),
-        )
-        for item in report.as_json()["checks"]
-    ]
-    print_table("", ("check", "result", "score", "measured", "frames or reason"), rows)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The sealed clips you own.", no_args_is_help=True)
 
-VERDICTS = {True: "passed", False: "failed", None: "inconclusive"}
-
+Flagged = Annotated[bool, typer.Option("--flagged", help="Only those that failed a check.")]
 PromptProof = Annotated[
     bool, typer.Option("--prompt-proof", help="Also the key that proves its prompt to whoever you give both.")
 ]
@@ -28,35 +27,49 @@ Limit = Annotated[int, typer.Option("--limit", help="At most so many, newest fir
 @app.command("list")
 def list_(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model's.")] = None,
+    flagged: Flagged = False,
     limit: Limit = 100,
     as_json: argument.Json = False,
 ) -> None:
     """List the assets, newest first."""
     from studio.app import Studio
 
-    _show(Studio().store.assets(model=model, limit=limit), as_json)
+    _show(Studio().store.assets(model=model, flagged=flagged, limit=limit), as_json)
 
 
 @app.command("search")
 def search(
     words: Annotated[list[str], typer.Argument(help="Words of the prompt, the model or the id.")],
+    flagged: Flagged = False,
     limit: Limit = 100,
     as_json: argument.Json = False,
 ) -> None:
     """Find assets whose prompt, model or id holds all the words."""
     from studio.app import Studio
 
-    _show(Studio().store.assets(text=" ".join(words), limit=limit), as_json)
+    _show(Studio().store.assets(text=" ".join(words), flagged=flagged, limit=limit), as_json)
 
 
 @app.command("show")
-def show(asset_id: AssetId, prompt_proof: PromptProof = False, as_json: argument.Json = False) -> None:
+def show(
+    asset_id: AssetId,
+    prompt_proof: PromptProof = False,
+    report: argument.ReportFolder = None,
+    force: argument.Force = False,
+    as_json: argument.Json = False,
+) -> None:
     """Show one asset with its request and its report."""
     from studio.app import Studio
+    from ui.cli.check_lines import check_lines, ruling_lines
 
     studio = Studio()
     store = studio.store
     asset = store.asset(asset_id)
+    if report is not None:
+        from studio.reporting import check_report_folder, report_on_asset
+
+        check_report_folder(report, overwrite=force, home=studio.settings.home)
+        print_note(f"report: {report_on_asset(asset, report, overwrite=force).page}")
     children = [child.id for child in store.children(asset.id)]
     data = asset.as_json() | {
         "children": children,
@@ -70,10 +83,11 @@ def show(asset_id: AssetId, prompt_proof: PromptProof = False, as_json: argument
         print_json({"assets": [data]})
         return
     for name, value in asset.as_json().items():
-        print_line(f"{name:<14} {'-' if value is None else value}")
+        if name != "ruling":
+            print_line(f"{name:<14} {'-' if value is None else value}")
     print_line(f"{'children':<14} {', '.join(children) or '-'}")
-    for check in asset.report["checks"]:
-        print_line(f"check          {check['title']}: {VERDICTS[check['passed']]}")
+    for line in (*check_lines(asset.report), *ruling_lines(asset.ruling)):
+        print_line(line)
     for name, value in data.get("prompt_proof", {}).items():
         print_line(f"{name:<28} {value}")
 
@@ -153,7 +167,7 @@ def _show(assets: list[Asset], as_json: bool) -> None:
             asset.model,
             f"{asset.width}x{asset.height}",
             str(asset.num_frames),
-            VERDICTS[asset.checks_passed],
+            asset.standing,
             asset.prompt or "-",
         )
         for asset in assets

@@ -1,0 +1,146 @@
+"""What a generation is told about itself beforehand, and what it led to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from studio import __version__
+from studio.config import Settings, VisibleLabel
+from studio.consistency.policy import Standing
+from studio.consistency.wording import failure_lines
+from studio.delivery import deliver
+from studio.errors import StudioError
+from studio.export.gate import mark_warnings
+from studio.generator import Generator
+from studio.inspection import Verification
+from studio.library.asset import Asset
+from studio.media import sniff_mime_type
+from studio.provenance.certificates import watermark_key
+from studio.provenance.manifest import Ingredient, Provenance
+from studio.provenance.origin import Origin
+from studio.provenance.prompts import prompt_key
+from studio.provenance.stamp_queue import StampQueue
+from studio.request import Conditioning, ResolvedRequest, Role
+from studio.weights import WeightStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a generation led to. delivered: the copy at --output, None where none was asked for.
+
+    warnings: told before the work. notices: what turned out in the end.
+    seconds: from loading the weights to the sealed file.
+    """
+
+    asset: Asset
+    verification: Verification
+    warnings: tuple[str, ...]
+    notices: tuple[str, ...]
+    seconds: float
+    delivered: Path | None
+
+
+def notices_of(asset: Asset, settings: Settings) -> tuple[str, ...]:
+    """Return what its owner should know of a clip that was just sealed."""
+    return (*check_notices(asset), *mark_warnings(asset.watermark_id), *_stamp_notices(asset, settings))
+
+
+def check_notices(asset: Asset) -> tuple[str, ...]:
+    """Return what is to be said of a clip's checks: each that failed, and how often the clip was made."""
+    ruling = asset.ruling or {}
+    lines = [f"check failed: {line}" for line in failure_lines(asset.report)]
+    if asset.standing == Standing.INCONCLUSIVE:
+        lines.append("checks: inconclusive: nothing could be said about this clip")
+    made = len(ruling.get("attempts", ()))
+    if made > 1:
+        which = "none passed, this is the best" if lines else "this one passed"
+        lines.append(f"checks: made {made} times with different seeds ({ruling['policy']}): {which}")
+    return tuple(lines)
+
+
+def _stamp_notices(asset: Asset, settings: Settings) -> tuple[str, ...]:
+    missed = StampQueue(settings).get(asset.id)
+    if missed is None:
+        return ()
+    return (f"time stamp: there is none ({missed.reason}); `studio identity timestamps retry` asks again",)
+
+
+def deliver_new(asset: Asset, destination: Path, *, overwrite: bool) -> None:
+    """Copy a clip that was just sealed to where its owner wants it. Raises `OutputRefused` or `DiskFull`."""
+    try:
+        deliver(asset.path, destination, overwrite=overwrite)
+    except StudioError as error:
+        error.advise(f"the clip is sealed and in the library: `studio library export {asset.id} FILE` copies it")
+        raise
+
+
+def provenance_of(
+    job_id: str, resolved: ResolvedRequest, *, generator: Generator, label: VisibleLabel, settings: Settings
+) -> Provenance:
+    """Return everything that is known about a clip before it is made. label: what is drawn into the picture."""
+    spec = generator.spec
+    weights = WeightStore(settings)
+    return Provenance(
+        job_id=job_id,
+        origin=Origin.of_task(resolved.task),
+        task=resolved.task.value,
+        model_id=spec.id,
+        model_name=spec.name,
+        repository=spec.weights.repository if spec.weights else None,
+        revision=weights.commit(spec) if spec.weights else None,
+        weights_sha256=weights.digest(spec) if spec.weights else None,
+        pipeline=type(generator).__name__,
+        seed=resolved.seed,
+        num_inference_steps=resolved.num_inference_steps,
+        guidance_scale=resolved.guidance_scale,
+        width=resolved.width,
+        height=resolved.height,
+        num_frames=resolved.num_frames,
+        frame_rate=resolved.frame_rate,
+        options=resolved.options,
+        prompt=resolved.prompt,
+        negative_prompt=resolved.negative_prompt,
+        prompt_policy=settings.prompt_policy,
+        prompt_key=prompt_key(watermark_key(settings.identity_folder), job_id),
+        generate_audio=resolved.generate_audio,
+        visible_label=None if label == "none" else label,
+        training_use=settings.training_use,
+        ingredients=tuple(_ingredient(item) for item in resolved.conditionings),
+        warnings=resolved.warnings,
+        software=_software(),
+        created_at=datetime.now(UTC),
+        studio_version=__version__,
+    )
+
+
+def work_of(request: Mapping[str, Any]) -> float:
+    """Return how much a request asks for, in pixels times steps; a machine does so much per second, more or less."""
+    pixels = request["width"] * request["height"] * request["num_frames"]
+    return float(pixels * (request["num_inference_steps"] or 1))
+
+
+def _ingredient(item: Conditioning) -> Ingredient:
+    return Ingredient(
+        path=item.path,
+        title=item.path.name,
+        mime_type=sniff_mime_type(item.path) or "application/octet-stream",
+        relationship="parentOf" if item.role is Role.SOURCE_VIDEO else "inputTo",
+        role=item.role.value,
+        sha256=item.sha256,
+    )
+
+
+def _software() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("torch", "diffusers", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
