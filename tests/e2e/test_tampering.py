@@ -57,6 +57,7 @@ def test_any_flipped_byte_is_noticed(studio: Studio, sealed: Path, tmp_path: Pat
         assert verification.reason, f"byte {position} of {size}"
 
 
+@pytest.mark.slow
 def test_flips_in_picture_index_and_header_are_noticed_without_the_library(
     studio: Studio, sealed: Path, tmp_path: Path
 ) -> None:

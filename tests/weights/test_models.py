@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_micro_wan_draws_what_it_is_told_in_sentences_it_never_saw(studio: Studio, tmp_path: Path) -> None:
     generator = studio.registry.generator("micro-wan")
     scenes = held_out_scenes(12)
@@ -49,6 +50,7 @@ def mean_flow(frames: np.ndarray) -> tuple[float, float]:
     return float(x), float(y)
 
 
+@pytest.mark.slow
 def test_micro_svd_keeps_a_photograph_and_moves_it_as_asked(
     studio: Studio, tmp_path: Path, photograph: Conditioning
 ) -> None:

@@ -24,11 +24,11 @@ def find(frames: Images, check_id: str, rate: int = 24) -> CheckResult:
     return next(check for check in report(frames, rate).checks if check.id == check_id)
 
 
-def noise(num_frames: int = 24, strength: float = 2.5) -> Images:
+def noise(num_frames: int = 24, strength: float = 4.0) -> Images:
     """A still picture seen through a grainy camera."""
     rng = np.random.default_rng(3)
     grain = rng.normal(0, strength, (num_frames, 288, 480, 3))
-    grainy: Images = (texture(480, 288) + grain).clip(0, 255).round().astype(np.uint8)
+    grainy: Images = (cv2.resize(texture(160, 96), (480, 288)) + grain).clip(0, 255).round().astype(np.uint8)
     return grainy
 
 

@@ -35,6 +35,7 @@ def test_files_as_they_were_signed_have_no_foreign_parts(signed_file: SignedFile
     assert not foreign_part(clips / "static_bottles.mp4", strict=True)
 
 
+@pytest.mark.slow
 def test_every_byte_of_the_record_is_watched_by_the_sdk_or_by_us(
     signed_file: SignedFile, identity: SigningIdentity, tmp_path: Path
 ) -> None:
