@@ -15,6 +15,8 @@ from studio.consistency.facts import Floats
 from studio.consistency.report import Region
 from studio.consistency.window import Window
 
+# From here on levels look like a comb; not the threshold, which is calibrated on what this measures.
+_COMB_LIKE = 0.75
 # Steps of 9 to 60 levels. Smaller ones are no wider than what the conversion from video levels leaves out by itself.
 _SMALLEST_STEP, _LARGEST_STEP = 9.0, 60.0
 _NUM_STEPS = 110
@@ -54,7 +56,7 @@ class Banding(WindowCheck):
         fits = np.sum([waves @ share for share in smooth], axis=0) / len(smooth)
         best = int(np.abs(fits).argmax())
         value, phase = float(np.abs(fits[best])), float(np.angle(fits[best]))
-        if value >= self.threshold and max(_num_teeth(share, _steps()[best], phase) for share in smooth) < _LEAST_TEETH:
+        if value >= _COMB_LIKE and max(_num_teeth(share, _steps()[best], phase) for share in smooth) < _LEAST_TEETH:
             return "the picture has too few colours to tell banding from a drawing in flat colours"
         return throughout(window, value, self.threshold)
 

@@ -30,6 +30,8 @@ _GOES_ON, _TURNS_BACK = 0.8, 0.5
 _WAY_FLOOR = 0.2
 # A run of so many repeats is a frozen picture and that check's business.
 _FROZEN_REPEATS = 2
+# So much missing makes a repeat of such a run; not the threshold, which is calibrated on what this measures.
+_RUN_SHARE = 0.72
 
 
 class DuplicateFrames(Check):
@@ -69,7 +71,7 @@ class DuplicateFrames(Check):
         missing = _missing(np.array(self._changes, np.float64)) * np.array(self._onward, np.float64)
         missing[np.array(self._plain, bool) | timeline.fading(np.arange(count))] = 0.0
         missing[timeline.on_time] = 0.0
-        for first, last in runs(list(missing >= self.threshold)):
+        for first, last in runs(list(missing >= _RUN_SHARE)):
             if last - first + 1 >= _FROZEN_REPEATS:
                 missing[first : last + 1] = 0.0
         found = [int(index) for index in np.flatnonzero(missing >= self.threshold)]

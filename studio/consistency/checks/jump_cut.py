@@ -27,6 +27,8 @@ _OTHER_SHOT = 0.5
 # What a jump changes stays changed: so many frames on either side are compared.
 _SIDE = 3
 _LASTING_FROM, _LASTING_TO = 0.3, 0.7
+# Below this nothing jumps; not the threshold, which is calibrated on what this measures.
+_WORTH_A_LOOK = 1.2
 _MOST_CANDIDATES = 6
 
 
@@ -76,7 +78,7 @@ class JumpCut(WindowCheck):
         hidden = 1.0 - window.motion("valid")[moving].mean(axis=(1, 2)).astype(np.float64)
         score[cut_scores(hidden, steps[np.maximum(places - 1, 0)]) >= _OTHER_SHOT] = 0.0
         for candidate in np.argsort(score)[::-1][:_MOST_CANDIDATES]:
-            if score[candidate] >= self.threshold:
+            if score[candidate] >= _WORTH_A_LOOK:
                 score[candidate] *= _lasts(thumbs, int(places[candidate]))
         return np.asarray(score, np.float64)
 
