@@ -81,11 +81,12 @@ class Relay:
         try:
             reply = found.get(timeout=self._deadline_seconds)
         except Empty:
-            self.failure = f"it did not answer within {self._deadline_seconds:g} seconds"
-            return b""
+            reply = TimeoutError()
         if isinstance(reply, bytes):
             return reply
-        self.failure = _reason(reply)
+        is_late = isinstance(getattr(reply, "reason", reply), TimeoutError)  # the connection has the same deadline
+        late = f"it did not answer within {self._deadline_seconds:g} seconds"
+        self.failure = late if is_late else _reason(reply)
         return b""
 
 

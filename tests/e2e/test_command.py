@@ -67,7 +67,14 @@ def test_an_interrupted_run_leaves_nothing_half_written(
     (tmp_path / "out").mkdir()
     command = [STUDIO, "generate", "--model", "micro-wan", "--prompt", PROMPT, "--steps", "50"]
     command += ["--output", str(tmp_path / "out" / "clip.mp4")]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("sampling"):
