@@ -67,12 +67,14 @@ class Check(ABC):
 
     def __init__(self, clip: ClipContext) -> None:
         self.clip = clip
+        self._num_frames = 0
 
     def look(self, frame: AnalysisFrame) -> None:
         """Look at the next picture. For plug-ins and learned checks; the built-in ones use the facts."""
 
     def update(self, facts: FrameFacts) -> None:
         """Take the next frame's facts, in order, once the next analysed frame has been shown."""
+        self._num_frames = facts.index + 1
 
     def judge(self, window: Window) -> None:
         """Judge a stretch of analysed frames; the next one begins in the middle of this."""
@@ -128,7 +130,6 @@ class WindowCheck(Check):
         super().__init__(clip)
         self._worst: float | None = None
         self._frames = _Frames()
-        self._num_frames = 0
         self._step = 1
         self._why_not = "the clip is too short"
 
@@ -140,9 +141,6 @@ class WindowCheck(Check):
         """Return one line in plain words about frames `first` to `last`."""
         return f"{self.title.lower()} in frames {first} to {last}"
 
-    def update(self, facts: FrameFacts) -> None:
-        self._num_frames = facts.index + 1
-
     def judge(self, window: Window) -> None:
         self._step = window.step
         measured = self.measure(window)
@@ -151,6 +149,7 @@ class WindowCheck(Check):
             return
         self._worst = measured.value if self._worst is None else max(self._worst, measured.value)
         fails = measured.value >= self.threshold
+        highest = float(np.max(measured.series[~np.isnan(measured.series)], initial=-np.inf))
         for position, index in enumerate(window.indices):
             figure = float(measured.series[position])
             if np.isnan(figure):
@@ -160,8 +159,7 @@ class WindowCheck(Check):
             if fails and figure >= measured.frame_threshold:
                 region = measured.regions[position] if measured.regions else None
                 known = self._frames.flagged.get(key)
-                value = max(measured.value if figure >= measured.series[~np.isnan(measured.series)].max() else 0.0,
-                            self.threshold)  # fmt: skip
+                value = max(measured.value if figure >= highest else 0.0, self.threshold)
                 if known is None or known[0] < value:
                     self._frames.flagged[key] = (value, region)
 
@@ -185,6 +183,14 @@ class WindowCheck(Check):
             events.append(Event(first_frame=first, last_frame=last, value=value, region=region, reason=reason,
                                 rank=rank_of(self.id, value)))  # fmt: skip
         return sorted(events, key=lambda event: -event.value)
+
+
+def spread(places: NDArray[np.int64], figures: NDArray[np.floating], num_frames: int) -> list[float | None]:
+    """Return a figure for each frame of the clip, None for those that are not in `places`, which holds indices."""
+    series: list[float | None] = [None] * num_frames
+    for place, figure in zip(places, figures, strict=True):
+        series[int(place)] = float(figure)
+    return series
 
 
 def verdict_of(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 from studio.consistency.check import Check, inconclusive, verdict_of
-from studio.consistency.facts import FrameFacts
 from studio.consistency.report import CheckResult, Event
 from studio.consistency.timeline import Cadence, Timeline
 
@@ -26,11 +25,6 @@ class RepeatedCadence(Check):
     title: ClassVar[str] = "Repeating cadence"
     unit: ClassVar[str] = "seconds per picture"
     threshold: ClassVar[float] = 0.15
-
-    _num_frames = 0
-
-    def update(self, facts: FrameFacts) -> None:
-        self._num_frames = facts.index + 1
 
     def finish(self, timeline: Timeline) -> CheckResult:
         if self._num_frames < _MIN_FRAMES:

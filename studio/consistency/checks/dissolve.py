@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from studio.consistency.calibration import rank_of, threshold_of
-from studio.consistency.check import Check, inconclusive, verdict_of
-from studio.consistency.facts import FrameFacts
+from studio.consistency.check import Check, inconclusive, spread, verdict_of
 from studio.consistency.report import CheckResult, Event, worst_indices
 from studio.consistency.spans import runs
 from studio.consistency.timeline import Timeline
@@ -30,18 +29,11 @@ class Dissolve(Check):
     unit: ClassVar[str] = "likeness to a blend"
     threshold: ClassVar[float] = threshold_of("dissolve")
 
-    _num_frames = 0
-
-    def update(self, facts: FrameFacts) -> None:
-        self._num_frames = facts.index + 1
-
     def finish(self, timeline: Timeline) -> CheckResult:
         places, scores = timeline.analysed, timeline.blends
         if len(scores) < _MIN_FRAMES:
             return inconclusive(self, f"fewer than {_MIN_FRAMES} frames to compare")
-        series: list[float | None] = [None] * self._num_frames
-        for place, score in zip(places, scores, strict=True):
-            series[int(place)] = float(score)
+        series = spread(places, scores, self._num_frames)
         events = []
         for first, last in runs([score >= self.threshold for score in scores]):
             value = float(scores[first : last + 1].max())

@@ -7,8 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from studio.consistency.calibration import rank_of, threshold_of
-from studio.consistency.check import Check, inconclusive, verdict_of
-from studio.consistency.facts import FrameFacts
+from studio.consistency.check import Check, inconclusive, spread, verdict_of
 from studio.consistency.report import MAX_EVENTS, CheckResult, Event, worst_indices
 from studio.consistency.timeline import PLAIN_CONTRAST, Timeline
 
@@ -29,20 +28,13 @@ class HardCut(Check):
     unit: ClassVar[str] = "share of the picture"
     threshold: ClassVar[float] = threshold_of("hard_cut")
 
-    _num_frames = 0
-
-    def update(self, facts: FrameFacts) -> None:
-        self._num_frames = facts.index + 1
-
     def finish(self, timeline: Timeline) -> CheckResult:
         if self._num_frames < _MIN_FRAMES:
             return inconclusive(self, f"fewer than {_MIN_FRAMES} frames")
         places, scores = timeline.cuts_from(0)
         plain = timeline.contrast[places] < PLAIN_CONTRAST
         scores[plain | np.concatenate([[False], plain[:-1]])] = 0.0  # the check for blank frames has these
-        series: list[float | None] = [None] * self._num_frames
-        for place, score in zip(places, scores, strict=True):
-            series[int(place)] = float(score)
+        series = spread(places, scores, self._num_frames)
         worst = worst_indices(series, self.threshold)
         events = [self._event(int(places[item]), float(scores[item])) for item in np.argsort(-scores)[:MAX_EVENTS]
                   if scores[item] >= self.threshold]  # fmt: skip

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 
 from studio.consistency.check import Check, ClipContext, Direction, shortened
-from studio.consistency.facts import FrameFacts
 from studio.consistency.report import CheckResult
 from studio.consistency.timeline import Timeline
 from studio.consistency.window import Window
@@ -35,10 +34,6 @@ class MotionAmount(Check):
         super().__init__(clip)
         self._speeds: dict[int, float] = {}
         self._cameras: list[tuple[float, float, float]] = []
-        self._num_frames = 0
-
-    def update(self, facts: FrameFacts) -> None:
-        self._num_frames = facts.index + 1
 
     def judge(self, window: Window) -> None:
         usable = window.usable
