@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from studio.consistency.policy import Policy
 from studio.errors import EnvironmentFault, StoreFault
+from studio.library.address import PostgresAddress
+from studio.money import Money
 
+_FILE_SYSTEM = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
 # What these hold is not repeated in an error: a password may stand in it.
-_SECRET_FIELDS = {"signer_command", "timestamp_url"}
+_SECRET_FIELDS = {"signer_command", "timestamp_url", "database_url", "api_token", "assets_url"}
 
+
+DEVICE_PATTERN = r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$"
 
 VisibleLabel = Literal["none", "text", "icon"]
 
@@ -33,48 +39,94 @@ class Settings(BaseSettings):
     """Everything that can be configured, from ``STUDIO_*`` environment variables.
 
     home: database, library, quarantine and keys live here; created with mode 0700.
+    database_url: PostgreSQL database of the library, ``postgresql://user:password@host/name``; None keeps it in SQLite,
+    in the home folder.
+    shared_identity: the folder of keys and certificates, STUDIO_IDENTITY_FOLDER; None keeps them in the home folder.
+    assets_url: folder that several machines reach, by a URL of fsspec; sealed files and the inputs of jobs lie there.
+    None keeps them in the home folder.
     prompt_policy: what a sealed file says about its prompt.
     training_use: what the file says to those who collect training data: allowed, notAllowed or constrained.
     visible_label: what is drawn into the picture to say that it was made by AI: none, text or icon.
     on_failed_check: what happens to a clip that fails a check: flag, hold, refuse or retry:N.
     device: torch device of local models; ``auto`` takes CUDA when there is one.
     threads: CPU threads of local models; 0 leaves torch's choice.
+    monthly_budget: what remote jobs may cost in a calendar month, such as ``20 USD``; None sets no limit.
     signer: plug-in (entry point in ``studio.signers``) that signs in place of a key file.
     signer_command: program that signs in place of a key file, with its arguments.
     signer_timeout: seconds that such a plug-in or program may take for one signature.
     timestamp_url: authority (RFC 3161) that is asked for the time of every signature; none is asked by default.
+    api_token: what every request to `studio serve` must show; None needs none from this machine, and makes one else.
     """
 
-    model_config = SettingsConfigDict(env_prefix="STUDIO_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="STUDIO_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(default_factory=lambda: user_data_path("local-video-studio", appauthor=False))
+    shared_identity: Path | None = Field(default=None, validation_alias="STUDIO_IDENTITY_FOLDER")
+    database_url: SecretStr | None = None
+    assets_url: str | None = None
     prompt_policy: PromptPolicy = PromptPolicy.HASH
     training_use: Literal["allowed", "notAllowed", "constrained"] = "notAllowed"
     visible_label: VisibleLabel = "none"
     on_failed_check: str = "flag"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$")
+    device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     threads: int = Field(default=0, ge=0, le=1024)
+    monthly_budget: str | None = None
     signer: str | None = None
     signer_command: SecretStr | None = None
     signer_timeout: float = Field(default=30.0, gt=0, le=600)
     timestamp_url: str | None = None
+    api_token: SecretStr | None = None
 
-    @field_validator("home")
+    @field_validator("home", "shared_identity")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        if str(home) in ("", "."):
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        if folder is None:
+            return None
+        if str(folder) in ("", "."):
             raise ValueError("it is empty; unset it or name a folder")
-        return home.expanduser().absolute()
+        return folder.expanduser().absolute()
 
-    @field_validator("signer", "signer_command", "timestamp_url", mode="before")
+    @field_validator(
+        "database_url",
+        "assets_url",
+        "signer",
+        "signer_command",
+        "timestamp_url",
+        "monthly_budget",
+        "api_token",
+        mode="before",
+    )
     @classmethod
     def _none_if_empty(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            PostgresAddress.parse(url.get_secret_value())
+        return url
+
+    @field_validator("assets_url")
+    @classmethod
+    def _file_system(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not _FILE_SYSTEM.match(url) or "::" in url or not url.partition("://")[2].strip("/"):
+            raise ValueError("not an address such as file:///mnt/share or s3://bucket/folder")
+        if urlsplit(url).password:
+            raise ValueError("a password in the address would be shown; let the file system's own settings hold it")
+        return url
 
     @field_validator("on_failed_check")
     @classmethod
     def _known_policy(cls, words: str) -> str:
         return str(Policy.parse(words))
+
+    @field_validator("monthly_budget")
+    @classmethod
+    def _sum_of_money(cls, words: str | None) -> str | None:
+        return None if words is None else str(Money.parse(words))
 
     @field_validator("timestamp_url")
     @classmethod
@@ -98,7 +150,7 @@ class Settings(BaseSettings):
             first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("home",), "msg": str(error)}
             raise EnvironmentFault(
                 f"this setting is not understood ({str(first['msg']).removeprefix('Value error, ')})",
-                field=f"STUDIO_{str(first['loc'][0]).upper()}",
+                field=f"STUDIO_{str(first['loc'][0]).upper().removeprefix('STUDIO_')}",
                 got=None if first["loc"][0] in _SECRET_FIELDS else first.get("input"),
                 fix="correct or unset the environment variable",
             ) from error
@@ -106,6 +158,10 @@ class Settings(BaseSettings):
     @property
     def check_policy(self) -> Policy:
         return Policy.parse(self.on_failed_check)
+
+    @property
+    def monthly_money(self) -> Money | None:
+        return None if self.monthly_budget is None else Money.parse(self.monthly_budget)
 
     @property
     def database_path(self) -> Path:
@@ -121,7 +177,8 @@ class Settings(BaseSettings):
 
     @property
     def identity_folder(self) -> Path:
-        return self.home / "identity"
+        """Keys and certificates that sign, and the key of the watermark."""
+        return self.shared_identity or self.home / "identity"
 
     @property
     def weights_folder(self) -> Path:

@@ -46,6 +46,7 @@ def examine(settings: Settings, registry: Registry) -> list[DoctorCheck]:
         ("home", lambda: _home(settings)),
         ("disk", lambda: _disk(settings)),
         ("encoder", _encoder),
+        ("database", lambda: _database(settings)),
         ("library", lambda: _library(settings)),
         ("identity", lambda: _identity(settings)),
         ("signing", lambda: _signing(settings)),
@@ -59,7 +60,8 @@ def _guarded(name: str, check: Callable[[], DoctorCheck]) -> DoctorCheck:
     try:
         return check()
     except StudioError as error:
-        return DoctorCheck(id=name, ok=False, detail=error.message, fix=error.fix or "")
+        got = "" if error.got is None else f", got {error.got}"
+        return DoctorCheck(id=name, ok=False, detail=f"{error.message}{got}", fix=error.fix or "")
     except Exception as error:  # a check must not take the others down
         return DoctorCheck(id=name, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew")
 
@@ -123,13 +125,20 @@ def _encoder() -> DoctorCheck:
     return DoctorCheck(id="encoder", ok=True, detail=f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}")
 
 
+def _database(settings: Settings) -> DoctorCheck:
+    from studio.library.database import Database
+
+    with Database(settings) as database:
+        return DoctorCheck(id="database", ok=True, detail=f"{database.version()} answers, {database.name}")
+
+
 def _library(settings: Settings) -> DoctorCheck:
     from studio.jobs.quarantine import Quarantine
     from studio.library.store import Store
 
     with Store(settings) as store:
         assets = store.assets(limit=1_000_000)
-    missing = [asset.id for asset in assets if not asset.path.is_file()]
+    missing = [asset.id for asset in assets if not asset.is_there]
     waiting = Quarantine(settings.quarantine_folder).waiting()
     detail = f"{len(assets)} assets, {len(waiting)} clips waiting to be sealed, {len(missing)} files missing"
     fix = "`studio quarantine retry` seals what waits" if waiting else ""

@@ -6,12 +6,14 @@ StudioError
 │   ├── UnknownAsset        (studio.library.store)
 │   ├── InWork              another process works on the job (studio.jobs.quarantine)
 │   ├── UnsupportedValue    a field outside what the model allows
+│   ├── BatchFaults         all that is wrong with a batch file (studio.batch.faults)
 │   ├── UnreadableMedia     an input file that is missing, broken or hostile
 │   ├── UnfitKey, UnfitCertificate, RefusedIdentity, WrongSignature   a signing certificate that will not do
 │   ├── UnfitTrustList      (studio.provenance.trust)
 │   └── OutputRefused       a destination that cannot or must not be written
 ├── EnvironmentFault        the machine or its set-up is at fault  (exit code 3)
 │   ├── MissingWeights
+│   ├── BatchNotReady       what this machine lacks for a batch (studio.batch.faults)
 │   ├── WeightsMismatch     bytes differ from what was recorded or pinned
 │   ├── MissingKey
 │   ├── MissingPackage
@@ -22,6 +24,8 @@ StudioError
 │   ├── SignerFailed        a key kept elsewhere did not sign (studio.provenance.signers)
 │   ├── NoTimeStamp         the authority for the time gave none (studio.export.stamping)
 │   └── StoreFault          the library's database or folders
+│       └── StoreBusy       the database stays locked by others; the same works later
+│           └── ShareFault  the folder that machines share cannot be reached (studio.library.shelf)
 ├── GenerationFailed        the model or the provider failed       (exit code 4)
 │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
 │   └── ProviderFailed
@@ -141,6 +145,10 @@ class DiskFull(EnvironmentFault):
 
 class StoreFault(EnvironmentFault):
     """The library's database or folders cannot be used."""
+
+
+class StoreBusy(StoreFault):
+    """Others kept the database locked for longer than anybody should wait; nothing was changed."""
 
 
 class GenerationFailed(StudioError):

@@ -17,6 +17,9 @@ from studio.catalog.loader import load_catalog
 from studio.config import Settings
 from studio.registry import Registry
 from tests.fakes import write_scripted_rows
+from tests.postgres import database_settings, postgres, postgres_settings
+
+__all__ = ["database_settings", "postgres", "postgres_settings"]  # fixtures of every test
 
 CLIPS = Path(__file__).parent.parent.parent / "shared" / "clips"
 
@@ -36,6 +39,7 @@ def log_handlers_of_one_test_alone() -> Iterator[None]:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings over a home folder that is not there yet."""
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("STUDIO_DATABASE_URL", raising=False)
     return Settings()
 
 

@@ -36,7 +36,7 @@ def seal(clip: RawClip, *, verifies: bool = False) -> dict[str, Any]:
     studio_mib: of this process. all_mib: with the encoders it started.
     """
     with TemporaryDirectory(prefix="gate-") as folder:
-        settings = Settings(home=Path(folder))
+        settings = Settings(home=Path(folder), database_url=None)
         with Store(settings) as store, _Memory() as memory:
             job_id = new_id()
             store.add_job(job_id, _REQUEST.as_json())

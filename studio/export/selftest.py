@@ -21,8 +21,15 @@ from studio.provenance.origin import Origin
 from studio.provenance.trust import trusted_lists
 from studio.request import ResolvedRequest, Task
 
-# No plug-in, no program and no authority is troubled by a test.
-_ALONE = {"signer": None, "signer_command": None, "timestamp_url": None}
+# No plug-in, no program, no authority and nobody's database is troubled by a test.
+_ALONE = {
+    "shared_identity": None,
+    "database_url": None,
+    "assets_url": None,
+    "signer": None,
+    "signer_command": None,
+    "timestamp_url": None,
+}
 
 
 def seal_a_test_clip(settings: Settings) -> State:

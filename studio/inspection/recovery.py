@@ -84,12 +84,12 @@ def asset_of_credentials(reading: C2paReading, store: Store) -> Asset | None:
 
 def asset_of_file(path: Path, store: Store) -> Asset | None:
     """Return the asset whose file this is byte for byte, or None. It is read only if an asset has its size."""
-    with store.transaction() as session:
+    with store.database.read() as session:
         sizes = sa.select(AssetRow.id).where(AssetRow.size_bytes == path.stat().st_size).limit(1)
         if session.scalars(sizes).first() is None:
             return None
     query = sa.select(AssetRow.id).where(AssetRow.sha256 == file_sha256(path)).order_by(AssetRow.created_at).limit(1)
-    with store.transaction() as session:
+    with store.database.read() as session:
         asset_id = session.scalars(query).first()
     return None if asset_id is None else store.asset(asset_id)
 
@@ -130,7 +130,7 @@ def _line_of(asset: Asset, store: Store) -> set[str]:
     line, parent_id = {asset.id}, asset.parent_id
     while parent_id is not None and parent_id not in line:
         line.add(parent_id)
-        with store.transaction() as session:
+        with store.database.read() as session:
             parent_id = session.scalar(sa.select(AssetRow.parent_id).where(AssetRow.id == parent_id))
     return line
 
@@ -149,7 +149,7 @@ def _recover(asset: Asset, mark: WatermarkReading, store: Store, lists: Sequence
 
 
 def _manifest_store(asset: Asset, store: Store) -> bytes | None:
-    with store.transaction() as session:
+    with store.database.read() as session:
         stored = session.scalar(sa.select(AssetRow.manifest_store).where(AssetRow.id == asset.id))
     return bytes(stored) if stored else None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from studio.library.tables import AssetRow
-from studio.provenance.sidecar import SIDECAR_TYPES, sidecar_of
+from studio.provenance.sidecar import SIDECAR_SUFFIX, SIDECAR_TYPES
+
+if TYPE_CHECKING:
+    from studio.library.shelf import Shelf
 
 _MOVING_PICTURES = ("image/gif", "image/webp")
 
@@ -22,7 +25,8 @@ class Asset:
     """One file of the library. It has no public constructor: only what left through the gate is one.
 
     parent_id, derivation: what it was made from and how, None for a clip that a model made.
-    path: absolute. sha256: of the file. frames_sha256: of the raw frames, before the mark; of the samples for sound.
+    name: of the file, relative to the library. sha256: of the file.
+    frames_sha256: of the raw frames, before the mark; of the samples for sound.
     num_frames: 1 for a still picture, 0 for sound. frame_rate: frames per second, of the clip for a picture from it.
     watermark_id: 16 hex digits or fewer, None where the mark could not be read back.
     checks_passed: None where no check could tell, and for pictures and sound.
@@ -33,7 +37,7 @@ class Asset:
     job_id: str | None
     parent_id: str | None
     derivation: dict[str, Any] | None
-    path: Path
+    name: str
     mime_type: str
     sha256: str
     frames_sha256: str
@@ -53,12 +57,28 @@ class Asset:
     watermark_id: str | None
     generation_seconds: float
     created_at: datetime
+    _shelf: ClassVar[Shelf]  # of the library, set for each; it says nothing of the file itself
 
     def __init__(self, seal: object, **fields: object) -> None:
         if seal is not _SEALED:
             raise TypeError("an Asset comes from the gate or the library, it is not made by hand")
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def path(self) -> Path:
+        """The file on this machine, absolute. From a library elsewhere it is fetched when it is asked for.
+
+        Raises `ShareFault` where that cannot be reached, `VerificationFailed` for other bytes than were put there.
+        """
+        if self.mime_type in SIDECAR_TYPES:
+            self._shelf.beside(self.name, SIDECAR_SUFFIX, self.sha256)  # who reads the file looks for it there
+        return self._shelf.local(self.name, self.sha256)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the library has the file. Raises `ShareFault` where nobody can tell now."""
+        return self._shelf.has(self.name)
 
     @property
     def kind(self) -> str:
@@ -81,7 +101,19 @@ class Asset:
     @property
     def sidecar(self) -> Path | None:
         """Where the Content Credentials are kept that do not fit into the file; None where they are inside."""
-        return sidecar_of(self.path) if self.mime_type in SIDECAR_TYPES else None
+        if self.mime_type not in SIDECAR_TYPES:
+            return None
+        return self._shelf.beside(self.name, SIDECAR_SUFFIX, self.sha256)
+
+    def delete_file(self) -> None:
+        """Delete the file and what lies beside it. Raises OSError or `ShareFault`."""
+        self._shelf.remove(self.name)
+        if self.mime_type in SIDECAR_TYPES:
+            self._shelf.remove(self._sidecar_name)
+
+    @property
+    def _sidecar_name(self) -> str:
+        return str(PurePosixPath(self.name).with_suffix(SIDECAR_SUFFIX))
 
     def as_json(self) -> dict[str, Any]:
         """Return what front ends show."""
@@ -89,8 +121,8 @@ class Asset:
             "id": self.id,
             "kind": self.kind,
             "parent_id": self.parent_id,
-            "path": str(self.path),
-            "sidecar": None if self.sidecar is None else str(self.sidecar),
+            "path": self._shelf.shown(self.name),
+            "sidecar": self._shelf.shown(self._sidecar_name) if self.mime_type in SIDECAR_TYPES else None,
             "sha256": self.sha256,
             "frames_sha256": self.frames_sha256,
             "width": self.width,
@@ -117,12 +149,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def asset_of_row(row: AssetRow, folder: Path) -> Asset:
-    """Return the asset a database row describes. folder: the library's."""
-    names = set(Asset.__dataclass_fields__) - {"path", "seed", "frame_rate"}
+def asset_of_row(row: AssetRow, shelf: Shelf) -> Asset:
+    """Return the asset a database row describes. shelf: the library's."""
+    names = {item.name for item in fields(Asset)} - {"name", "seed", "frame_rate"}
     return Asset(
         _SEALED,
-        path=folder / row.path,
+        _shelf=shelf,
+        name=row.path,
         seed=int(row.seed),
         frame_rate=Fraction(row.frame_rate),
         **{name: getattr(row, name) for name in names},

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
-from studio.disk import is_full
-from studio.errors import DiskFull, RequestError, StoreFault, UnsupportedValue
+from studio.errors import RequestError, UnsupportedValue
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
+from studio.library.database import Database
+from studio.library.schema import HEAD_REVISION
+from studio.library.shelf import library_shelf
 from studio.library.tables import AssetRow, JobRow
 
-HEAD_REVISION = "0003"
-BUSY_TIMEOUT_SECONDS = 30
-_ROOM_BYTES = 2**17  # what SQLite needs to begin at all
 MAX_WORDS = 32
 MAX_SEARCH_CHARACTERS = 1000
 # Manifest stores are tens of kilobytes each and wanted by nobody who lists assets.
@@ -42,26 +37,15 @@ def new_id() -> str:
 
 
 class Store:
-    """Jobs and assets, one transaction for every change of state.
-
-    Opening creates and migrates the database. SQLite runs in WAL mode with full synchronisation,
-    so that a committed state survives a power cut.
-    """
+    """Jobs and assets, one transaction for every change of state. Opening creates and migrates the database."""
 
     def __init__(self, settings: Settings) -> None:
-        settings.create_home()
-        self.folder = settings.library_folder
-        self._path = settings.database_path
-        url = sa.URL.create("sqlite", database=str(self._path))
-        self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-        sa.event.listen(self._engine, "connect", _configure_connection)
-        sa.event.listen(self._engine, "begin", _begin)
-        with _store_faults(self._path):
-            self._migrate()
+        self.database = Database(settings)
+        self.shelf = library_shelf(settings)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self.database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -72,7 +56,7 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session that commits on success and rolls back on any error."""
-        with _store_faults(self._path), Session(self._engine) as session, session.begin():
+        with self.database.write() as session:
             yield session
 
     # -- jobs ---------------------------------------------------------------------------------------------------
@@ -116,17 +100,22 @@ class Store:
         query = sa.select(JobRow).order_by(JobRow.created_at.desc(), JobRow.id.desc())
         if states:
             query = query.where(JobRow.state.in_(states))
-        with self.transaction() as session:
+        with self.database.read() as session:
             rows = list(session.scalars(query))
             session.expunge_all()
         return rows
 
     def job(self, job_id: str) -> JobRow | None:
         """Return one job, or None."""
-        with self.transaction() as session:
+        with self.database.read() as session:
             row = session.get(JobRow, job_id)
             session.expunge_all()
         return row
+
+    def forget_job(self, job_id: str) -> None:
+        """Delete a job's row and with it the prompt and the paths in its request."""
+        with self.transaction() as session:
+            session.execute(sa.delete(JobRow).where(JobRow.id == job_id))
 
     def _change_job(self, job_id: str, **changes: Any) -> None:
         with self.transaction() as session:
@@ -135,17 +124,27 @@ class Store:
     # -- assets -------------------------------------------------------------------------------------------------
 
     def assets(
-        self, *, text: str = "", model: str | None = None, flagged: bool = False, limit: int = 100
+        self,
+        *,
+        text: str = "",
+        model: str | None = None,
+        flagged: bool = False,
+        limit: int = 100,
+        after: str | None = None,
     ) -> list[Asset]:
         """Return assets, newest first. text: words that must all occur in prompt, model or id.
 
-        flagged: only those that failed a check.
+        flagged: only those that failed a check. after: only those that follow the asset with this id.
         """
         query = _WITHOUT_MANIFEST.order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
         if model:
             query = query.where(AssetRow.model == model)
         if flagged:
             query = query.where(AssetRow.checks_passed.is_(False))
+        if after is not None:
+            last = self.asset(after)
+            is_same_time = AssetRow.created_at == last.created_at
+            query = query.where((AssetRow.created_at < last.created_at) | (is_same_time & (AssetRow.id < last.id)))
         words = text.split()
         if len(words) > MAX_WORDS or len(text) > MAX_SEARCH_CHARACTERS:
             limit_text = f"up to {MAX_WORDS} words and {MAX_SEARCH_CHARACTERS} characters"
@@ -160,8 +159,8 @@ class Store:
     def asset(self, asset_id: str) -> Asset:
         """Return the asset with this id or unambiguous beginning of one, or raise `UnknownAsset`."""
         query = _WITHOUT_MANIFEST.where(AssetRow.id.startswith(asset_id, autoescape=True)).limit(2)
-        with self.transaction() as session:
-            rows = [asset_of_row(row, self.folder) for row in session.scalars(query)] if asset_id else []
+        with self.database.read() as session:
+            rows = [asset_of_row(row, self.shelf) for row in session.scalars(query)] if asset_id else []
         if len(rows) != 1:
             raise UnknownAsset(
                 "several assets begin like this" if rows else "no such asset in the library",
@@ -180,13 +179,13 @@ class Store:
         is_long_enough = sa.func.length(AssetRow.watermark_id) == digits
         query = sa.select(AssetRow.watermark_id).where(is_long_enough).group_by(AssetRow.watermark_id)
         query = query.order_by(sa.func.min(AssetRow.created_at))
-        with self.transaction() as session:
+        with self.database.read() as session:
             return [item for item in session.scalars(query) if item]
 
     def marked_sizes(self) -> list[tuple[int, int]]:
         """Return the sizes, (height, width) in pixels, of the assets that carry a mark."""
         query = sa.select(AssetRow.height, AssetRow.width).where(AssetRow.watermark_id.is_not(None)).distinct()
-        with self.transaction() as session:
+        with self.database.read() as session:
             return [(row[0], row[1]) for row in session.execute(query)]
 
     def assets_with_watermark(self, watermark_id: str) -> list[Asset]:
@@ -208,15 +207,14 @@ class Store:
         """Say whether an asset with exactly this id is in the library."""
         return self._first_asset(AssetRow.id == asset_id) is not None
 
+    def has_file(self, asset_id: str, name: str) -> bool:
+        """Say whether the library's asset with this id is the file of this name."""
+        return self._first_asset((AssetRow.id == asset_id) & (AssetRow.path == name)) is not None
+
     def forget_asset(self, asset_id: str) -> None:
         """Delete the row of an asset whose file is already gone."""
         with self.transaction() as session:
             session.execute(sa.delete(AssetRow).where(AssetRow.id == asset_id))
-
-    def forget_job(self, job_id: str) -> None:
-        """Delete a job's row and with it the prompt and the paths in its request."""
-        with self.transaction() as session:
-            session.execute(sa.delete(JobRow).where(JobRow.id == job_id))
 
     def timings(self, model: str, limit: int = 20) -> list[tuple[dict[str, Any], float]]:
         """Return (request, seconds) of this model's latest runs on this machine, newest first."""
@@ -226,93 +224,18 @@ class Store:
             .order_by(AssetRow.created_at.desc())
             .limit(limit)
         )
-        with self.transaction() as session:
+        with self.database.read() as session:
             return [(row[0], row[1]) for row in session.execute(query)]
 
     def _assets(self, query: sa.Select[AssetRow]) -> list[Asset]:
-        with self.transaction() as session:
-            return [asset_of_row(row, self.folder) for row in session.scalars(query)]
+        with self.database.read() as session:
+            return [asset_of_row(row, self.shelf) for row in session.scalars(query)]
 
     def _first_asset(self, condition: sa.ColumnElement[bool]) -> Asset | None:
         query = _WITHOUT_MANIFEST.where(condition).order_by(AssetRow.created_at.desc()).limit(1)
-        with self.transaction() as session:
+        with self.database.read() as session:
             row = session.scalars(query).first()
-            return None if row is None else asset_of_row(row, self.folder)
-
-    # -- schema -------------------------------------------------------------------------------------------------
-
-    def _migrate(self) -> None:
-        if self._revision() == HEAD_REVISION:
-            return
-        with FileLock(self._path.with_suffix(".migration.lock"), timeout=BUSY_TIMEOUT_SECONDS):
-            revision = self._revision()
-            if revision is not None and revision > HEAD_REVISION:
-                raise StoreFault(
-                    "the library was written by a newer version of the studio",
-                    field="database",
-                    got=f"schema {revision}",
-                    allowed=f"up to {HEAD_REVISION}",
-                    fix="update the studio, or point STUDIO_HOME to another folder",
-                )
-            if revision != HEAD_REVISION:
-                self._upgrade()
-        os.chmod(self._path, 0o600)
-
-    def _revision(self) -> str | None:
-        with self._engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                return None
-            return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-
-    def _upgrade(self) -> None:
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            return None if row is None else asset_of_row(row, self.shelf)
 
 
-def _configure_connection(connection: Any, _record: object) -> None:
-    # Python's driver would commit before a change of the schema; transactions are begun by `_begin` alone.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _has_no_room(folder: Path) -> bool:
-    """Say whether not even a small file can be written, be it for a full disk, a quota or a limit of the shell."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(_ROOM_BYTES))
-            probe.flush()
-    except OSError as error:
-        return is_full(error)
-    return False
-
-
-@contextmanager
-def _store_faults(path: Path) -> Iterator[None]:
-    """Turn database errors into sentences."""
-    try:
-        yield
-    except DatabaseError as error:
-        text = str(error.orig)
-        # SQLite says "disk I/O error" where it cannot create the files beside the database.
-        if "full" in text or ("I/O" in text and _has_no_room(path.parent)):
-            raise DiskFull(
-                "no room left for the library's database", got=path, fix="free some space and retry"
-            ) from error
-        raise StoreFault(
-            f"the library's database cannot be used ({text})",
-            got=path,
-            fix="check the folder's rights, or restore the file from a backup and keep the broken one",
-        ) from error
+__all__ = ["HEAD_REVISION", "MAX_SEARCH_CHARACTERS", "MAX_WORDS", "Store", "UnknownAsset", "new_id"]

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, LargeBinary, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -28,21 +40,120 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One request on its way. process: id of the process that runs or ran it."""
+    """One request on its way.
+
+    pool: the kind of worker that runs it, local or remote. priority: higher first; among equals the smaller position.
+    is_paused: nobody may take it. asked: what people ask of the worker that runs it, cancel or pause.
+    is_attended: a person waits for it in front of the process that runs it, and no other process may.
+    client_key: chosen by whoever submitted it; the same key twice is the same job.
+    terms: how it is to be run apart from the request: policy, label, prompt policy ...
+    worker: the id of the worker that holds or held it. token: goes up with every claim; a write of a worker that holds
+    an older one is refused (a fencing token: Kleppmann, Designing Data-Intensive Applications, chapter 8).
+    deaths: workers that died while they ran it, since it was last put into the queue by a person.
+    process: id of the process that runs or ran it. billed: money, as a provider said it.
+    """
 
     __tablename__ = "jobs"
+    __table_args__ = (
+        Index("jobs_in_line", "state", text("priority DESC"), "position", "id"),
+        Index("jobs_by_state_and_time", "state", "created_at", "id"),
+        Index("jobs_by_time", "created_at", "id"),
+        Index("jobs_of_batch", "batch_id", "entry"),
+        Index("jobs_by_client_key", "client_key", unique=True),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(16))
     model: Mapped[str] = mapped_column(String(80))
     request: Mapped[dict[str, Any]]
     error: Mapped[dict[str, Any] | None]
     process: Mapped[str | None] = mapped_column(String(200))
     operation: Mapped[dict[str, Any] | None]
+    pool: Mapped[str] = mapped_column(String(16), default="local")
+    priority: Mapped[int] = mapped_column(default=0)
+    position: Mapped[float] = mapped_column(Double, default=0.0)
+    is_paused: Mapped[bool] = mapped_column(default=False)
+    asked: Mapped[str | None] = mapped_column(String(16))
+    is_attended: Mapped[bool] = mapped_column(default=False)
+    batch_id: Mapped[str | None] = mapped_column(String(40))
+    entry: Mapped[int | None]
+    client_key: Mapped[str | None] = mapped_column(String(200))
+    terms: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    worker: Mapped[str | None] = mapped_column(String(80), index=True)
+    token: Mapped[int] = mapped_column(default=0)
+    deaths: Mapped[int] = mapped_column(default=0)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    estimate: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    billed: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class AttemptRow(Base):
+    """One time that a worker took a job up. number: the job's token then. timings: seconds by stage.
+
+    outcome: how it ended; NULL while it lasts.
+    """
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str] = mapped_column(String(80))
+    host: Mapped[str] = mapped_column(String(255))
+    device: Mapped[str] = mapped_column(String(40))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    timings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class WorkerRow(Base):
+    """A process that takes jobs from the queue.
+
+    place: the machine since it was started, with the home folder; two workers of one place see each other's locks.
+    beat: goes up for as long as the process lives. No clock is compared with another's.
+    model: whose weights it holds. job_id: what it works on.
+    """
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    place: Mapped[str] = mapped_column(String(200))
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    pool: Mapped[str | None] = mapped_column(String(16))
+    device: Mapped[str] = mapped_column(String(40))
+    is_resident: Mapped[bool]
+    batch_id: Mapped[str | None] = mapped_column(String(40))
+    model: Mapped[str | None] = mapped_column(String(80))
+    job_id: Mapped[str | None] = mapped_column(String(40))
+    beat: Mapped[int] = mapped_column(BigInteger, default=0)
+    started_at: Mapped[datetime]
+
+
+class BatchRow(Base):
+    """One run of a batch file. path: of the file, absolute. digest: SHA-256 of the file as it was read last."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    path: Mapped[str] = mapped_column(Text, index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    budget: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+
+
+class SwitchRow(Base):
+    """Something that is on or off for all, such as ``queue-paused``."""
+
+    __tablename__ = "switches"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    is_on: Mapped[bool]
 
 
 class AssetRow(Base):

@@ -10,28 +10,30 @@ import sqlalchemy as sa
 from studio.app import Studio
 from studio.config import Settings
 from studio.export.derivation import Wish
+from studio.library import schema
+from studio.library.database import Database
 from studio.library.store import HEAD_REVISION, Store
 from studio.request import GenerationRequest
 
 
-def test_a_library_of_the_first_schema_is_taken_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alembic import command
+@pytest.fixture
+def settings(database_settings: Settings) -> Settings:
+    """Every test of this module runs on both databases."""
+    return database_settings
 
-    real = command.upgrade
-    with monkeypatch.context() as patch:
-        patch.setattr(command, "upgrade", lambda config, _revision: real(config, "0001"))
-        Store(settings).close()
-    engine = sa.create_engine(f"sqlite:///{settings.database_path}")
+
+def test_a_library_of_the_first_schema_is_taken_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {
         "id": "a", "path": "2026-01/a.mp4", "mime_type": "video/mp4", "sha256": "0" * 64, "frames_sha256": "0" * 64,
         "size_bytes": 1, "width": 2, "height": 2, "num_frames": 1, "frame_rate": "24", "model": "m", "task": "t",
         "prompt": "", "seed": "1", "request": "{}", "report": "{}", "watermark_id": "00ff", "manifest_store": b"x",
         "generation_seconds": 2.0, "created_at": "2026-01-01 00:00:00",
     }  # fmt: skip
-    with engine.begin() as connection:
-        names = ", ".join(columns)
-        connection.execute(sa.text(f"INSERT INTO assets ({names}) VALUES (:{', :'.join(columns)})"), columns)
-    engine.dispose()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "HEAD_REVISION", "0001")
+        with Database(settings) as database, database.write() as session:
+            names = ", ".join(columns)
+            session.execute(sa.text(f"INSERT INTO assets ({names}) VALUES (:{', :'.join(columns)})"), columns)
     with Store(settings) as store:
         asset = store.asset("a")
         assert (asset.derivation, asset.parent_id, asset.kind, asset.sidecar) == (None, None, "video", None)

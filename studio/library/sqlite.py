@@ -1,0 +1,90 @@
+"""SQLite's part of the library's database: connecting, beginning, and what its errors mean."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from studio.disk import is_full
+from studio.errors import DiskFull, EnvironmentFault, StoreBusy, StoreFault
+
+# Whoever reads first and then writes would be turned away at once by a plain BEGIN, however long the timeout.
+BEGIN_WRITING = ("PRAGMA query_only=OFF", "BEGIN IMMEDIATE")
+BEGIN_READING = ("PRAGMA query_only=ON", "BEGIN")
+
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "case_sensitive_like=ON")
+_ROOM_BYTES = 2**17  # what SQLite needs to begin at all
+_BUSY, _LOCKED, _READONLY, _IOERR, _FULL = 5, 6, 8, 10, 13
+
+
+def open_engine(path: Path, *, timeout_seconds: float, **options: Any) -> sa.Engine:
+    """Return an engine over a file. timeout_seconds: how long a writer waits for another."""
+    with suppress(OSError):  # SQLite says it better
+        path.touch(mode=0o600)  # which the files beside it inherit
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": timeout_seconds},
+        max_overflow=-1,  # a connection is a file handle; whoever waits, waits for the writer and not for one of these
+        **options,
+    )
+    sa.event.listen(engine, "connect", _configure)
+    return engine
+
+
+def _configure(connection: Any, _record: object) -> None:
+    # Python's driver would commit before a change of the schema; transactions are begun by the database's events alone.
+    connection.isolation_level = None
+    # SQLite's own knows the letters of ASCII only, and its LIKE would ignore their case where PostgreSQL's does not.
+    connection.create_function("lower", 1, _lower, deterministic=True)
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def is_write_while_reading(error: DBAPIError) -> bool:
+    """Say whether the database refused to be written to."""
+    return _code(error) == _READONLY
+
+
+def fault_of(error: DBAPIError, path: Path, *, timeout_seconds: float) -> EnvironmentFault:
+    """Say in a sentence what went wrong."""
+    code = _code(error)
+    # SQLite speaks of an I/O error where it cannot create the files beside the database.
+    if code == _FULL or (code == _IOERR and _has_no_room(path.parent)):
+        return DiskFull("no room left for the library's database", got=path, fix="free some space and retry")
+    if code in (_BUSY, _LOCKED):
+        return StoreBusy(
+            f"the library's database stayed locked for {timeout_seconds:g} seconds",
+            got=path,
+            fix="see what holds it open, such as a backup or a database browser, and retry",
+        )
+    return StoreFault(
+        f"the library's database cannot be used ({error.orig})",
+        got=path,
+        fix="check the folder's rights, or restore the file from a backup and keep the broken one",
+    )
+
+
+def _code(error: DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _has_no_room(folder: Path) -> bool:
+    """Say whether not even a small file can be written, be it for a full disk, a quota or a limit of the shell."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_ROOM_BYTES))
+            probe.flush()
+    except OSError as error:
+        return is_full(error)
+    return False
