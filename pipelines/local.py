@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pipelines.estimate import estimate_local
 from pipelines.failures import loading_failures, torch_failures
 from pipelines.latent_preview import LatentPreview
 from pipelines.placement import Placement, choose_placement
+from pipelines.sampling import Sampling, StepCallback, is_finite
+from pipelines.stages import StageShelf
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.errors import GenerationFailed
@@ -28,23 +31,28 @@ from studio.weights import WeightStore
 
 _log = logging.getLogger(__name__)
 
-StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+LATENTS = "latents"
+EMBEDDINGS = "embeddings"
 
 
 class LocalGenerator(abc.ABC):
     """A diffusers pipeline behind the `Generator` interface.
 
-    A family says how its pipeline is loaded (`_load`), called (`_call`) and looked into (`_encode_picture`,
-    `_latent_frame`); seeds, progress, cancel, previews and failures are here.
+    A family says how its pipeline is loaded (`_load`), goes through its three stages (`_encode`, `_sample`, `_decode`)
+    and is looked into (`_measure_preview`, `_latent_frame`); seeds, progress, cancel, previews, failures and what is
+    kept for a retry are here.
     """
 
     gpu_dtype = "float16"
+    # Where the denoiser's input and output, (B, C, T, h, w) unless a family says otherwise, have their channels.
+    channel_axis = 1
 
     def __init__(self, spec: ModelSpec, settings: Settings) -> None:
         self.spec = spec
         self._settings = settings
         self._pipeline: Any = None
         self._placement: Placement | None = None
+        self._scheduler: Any = None
         self._preview: LatentPreview | None = None
 
     # -- the interface ------------------------------------------------------------------------------------------
@@ -65,15 +73,21 @@ class LocalGenerator(abc.ABC):
     def generate(self, resolved: ResolvedRequest, run: RunContext) -> FrameClip:
         """Sample and decode one clip. Same request, device and thread count: the same frames, bit for bit.
 
-        Raises `GenerationFailed` when the model's output is not finite, `OutOfMemory`, `Canceled`.
+        They are the same as well where the run goes on from what an earlier one kept: text embeddings, the state of the
+        sampling, or the latents that came of it.
+        Raises `GenerationFailed` when the model's output is not finite, `OutOfMemory`, `Canceled`, `Stopped`.
         """
         import torch
 
-        if self._pipeline is None:
+        if self._pipeline is None or self._placement is None:
             raise RuntimeError("generate is called inside session()")
-        rng = torch.Generator("cpu").manual_seed(resolved.seed)
-        with torch_failures("sampling"), torch.inference_mode():
-            output = self._call(self._pipeline, resolved, rng, self._step_callback(resolved, run))
+        shelf = StageShelf(run, self._placement)
+        with torch.inference_mode(), self._untouched_after(self._pipeline):
+            latents = self._latents(self._pipeline, resolved, run, shelf)
+            run.stage("decoding")
+            run.raise_if_canceled()
+            with torch_failures("decoding"), _cancelable(self._pipeline.vae, run):
+                output = self._decode(self._pipeline, latents, resolved)
         return FrameClip(frames=_to_uint8(output), frame_rate=resolved.frame_rate)
 
     # -- what a family fills in ---------------------------------------------------------------------------------
@@ -82,9 +96,24 @@ class LocalGenerator(abc.ABC):
     def _load(self, folder: Path, placement: Placement) -> Any:
         """Return the diffusers pipeline with its weights on the device."""
 
+    def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:  # noqa: ARG002
+        """Return the text embeddings, tensors by the names that `_sample` knows; nothing where there is no text."""
+        return {}
+
     @abc.abstractmethod
-    def _call(self, pipeline: Any, resolved: ResolvedRequest, rng: Any, on_step: StepCallback) -> np.ndarray[Any, Any]:
-        """Run the pipeline. Returns (T, H, W, 3) float in [0, 1]."""
+    def _sample(
+        self,
+        pipeline: Any,
+        resolved: ResolvedRequest,
+        embeddings: Mapping[str, Any],
+        rng: Any,
+        on_step: StepCallback,
+    ) -> Any:
+        """Run the pipeline as far as its latents. Returns them as the pipeline has them before its VAE."""
+
+    @abc.abstractmethod
+    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> np.ndarray[Any, Any]:
+        """Do what the stock pipeline does with its latents. Returns (T, H, W, 3) float in [0, 1]."""
 
     @abc.abstractmethod
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
@@ -107,12 +136,56 @@ class LocalGenerator(abc.ABC):
             self._placement = choose_placement(self._settings.device, self.gpu_dtype)
             self._pipeline = self._load(folder, self._placement)
             self._pipeline.set_progress_bar_config(disable=True)
+            self._scheduler = copy.deepcopy(self._pipeline.scheduler)
             self._preview = self._try_preview(self._pipeline)
         try:
             yield
         finally:
-            self._pipeline = self._preview = None
+            self._pipeline = self._preview = self._scheduler = None
             self._free_memory()
+
+    @contextmanager
+    def _untouched_after(self, pipeline: Any) -> Iterator[None]:
+        """Let a run begin as in a fresh session, and leave nothing of a failed one for the next."""
+        pipeline.scheduler = copy.deepcopy(self._scheduler)
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):  # what failed is what has to be told
+                pipeline.maybe_free_model_hooks()
+                if hasattr(pipeline.vae, "clear_cache"):
+                    pipeline.vae.clear_cache()
+            self._free_memory()
+            raise
+
+    def _latents(self, pipeline: Any, resolved: ResolvedRequest, run: RunContext, shelf: StageShelf) -> Any:
+        import torch
+
+        total = resolved.num_inference_steps or 1
+        if (kept := shelf.kept(LATENTS)) is not None:
+            run.progress(total, total)
+            return kept[LATENTS]
+        embeddings = self._embeddings(pipeline, resolved, run, shelf)
+        rng = torch.Generator("cpu").manual_seed(resolved.seed)
+        sampling = Sampling(run, shelf, rng, total=total, channel_axis=self.channel_axis, look=self._look)
+        with torch_failures("sampling"), sampling.loop(pipeline) as on_step:
+            latents = self._sample(pipeline, resolved, embeddings, rng, on_step)
+        if is_finite(latents):
+            shelf.keep(LATENTS, {LATENTS: latents})
+        return latents
+
+    def _embeddings(
+        self, pipeline: Any, resolved: ResolvedRequest, run: RunContext, shelf: StageShelf
+    ) -> Mapping[str, Any]:
+        if (kept := shelf.kept(EMBEDDINGS)) is not None:
+            return kept
+        run.raise_if_canceled()
+        run.stage("encoding")
+        with torch_failures("encoding the prompt"):
+            embeddings = self._encode(pipeline, resolved)
+        if embeddings:
+            shelf.keep(EMBEDDINGS, embeddings)
+        return embeddings
 
     def _try_preview(self, pipeline: Any) -> LatentPreview | None:
         """A preview is a nicety: a clip without one is better than none."""
@@ -139,18 +212,6 @@ class LocalGenerator(abc.ABC):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _step_callback(self, resolved: ResolvedRequest, run: RunContext) -> StepCallback:
-        total = resolved.num_inference_steps or 1
-
-        def on_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            run.raise_if_canceled()
-            run.progress(index + 1, total, self._look(tensors))
-            return {}
-
-        run.raise_if_canceled()
-        run.progress(0, total)
-        return on_step
-
     def _look(self, tensors: Mapping[str, Any]) -> Preview | None:
         return self._preview.render(self._latent_frame(tensors["latents"])) if self._preview else None
 
@@ -162,6 +223,16 @@ class LocalGenerator(abc.ABC):
         if conditioning is None:
             return None
         return Image.fromarray(fit_image(read_image(conditioning.path), resolved.width, resolved.height))
+
+
+@contextmanager
+def _cancelable(vae: Any, run: RunContext) -> Iterator[None]:
+    """Let a decode that goes frame by frame, or chunk by chunk, be stopped between them."""
+    hook = vae.decoder.register_forward_pre_hook(lambda *_: run.raise_if_canceled())
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def guidance_of(resolved: ResolvedRequest) -> float:

@@ -5,6 +5,8 @@ Stable Video Diffusion: Scaling Latent Video Diffusion Models to Large Datasets,
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.latent_preview import LatentPreview
-from pipelines.local import LocalGenerator, StepCallback, guidance_of
+from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.sampling import StepCallback
 from studio.request import ResolvedRequest
 
 
@@ -52,6 +55,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
     option pan (right, left, up, down): the picture is turned before and the clip turned back after.
     """
 
+    channel_axis = 2
     _turn = Turn()
 
     def _load(self, folder: Path, placement: Placement) -> Any:
@@ -66,45 +70,56 @@ class StableVideoDiffusionGenerator(LocalGenerator):
             local_files_only=True,
         ).to(placement.device)
 
-    def _call(self, pipeline: Any, resolved: ResolvedRequest, rng: Any, on_step: StepCallback) -> np.ndarray[Any, Any]:
+    def _sample(
+        self,
+        pipeline: Any,
+        resolved: ResolvedRequest,
+        embeddings: Mapping[str, Any],  # noqa: ARG002
+        rng: Any,
+        on_step: StepCallback,
+    ) -> Any:
         from PIL import Image
 
         options = resolved.options
-        self._turn = TURNS[str(options.get("pan", "right"))]
+        self._turn = _turn_of(resolved)
         image = self._turn.apply(np.asarray(self._first_frame(resolved)))
-        frames: np.ndarray[Any, Any] = pipeline(
-            Image.fromarray(np.ascontiguousarray(image)),
-            height=resolved.height,
-            width=resolved.width,
-            num_frames=resolved.num_frames,
-            num_inference_steps=resolved.num_inference_steps,
-            min_guidance_scale=min(float(options["min_guidance_scale"]), guidance_of(resolved)),
-            max_guidance_scale=guidance_of(resolved),
-            fps=round(resolved.frame_rate),
-            motion_bucket_id=options["motion_bucket_id"],
-            noise_aug_strength=options["noise_aug_strength"],
-            decode_chunk_size=min(int(options["decode_chunk_size"]), resolved.num_frames),
-            generator=rng,
-            output_type="np",
-            callback_on_step_end=on_step,
-        ).frames[0]
-        return np.ascontiguousarray(self._turn.undo(frames))
+        with _same_format_after(pipeline.vae):
+            return pipeline(
+                Image.fromarray(np.ascontiguousarray(image)),
+                height=resolved.height,
+                width=resolved.width,
+                num_frames=resolved.num_frames,
+                num_inference_steps=resolved.num_inference_steps,
+                min_guidance_scale=min(float(options["min_guidance_scale"]), guidance_of(resolved)),
+                max_guidance_scale=guidance_of(resolved),
+                fps=round(resolved.frame_rate),
+                motion_bucket_id=options["motion_bucket_id"],
+                noise_aug_strength=options["noise_aug_strength"],
+                generator=rng,
+                output_type="latent",
+                callback_on_step_end=on_step,
+            ).frames
+
+    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> np.ndarray[Any, Any]:
+        """Decode as the end of diffusers' pipeline does. latents: (1, T, C, h, w)."""
+        chunk = min(int(resolved.options["decode_chunk_size"]), resolved.num_frames)
+        video = pipeline.decode_latents(latents, resolved.num_frames, chunk)
+        frames = pipeline.video_processor.postprocess_video(video=video, output_type="np")[0]
+        pipeline.maybe_free_model_hooks()
+        return np.ascontiguousarray(_turn_of(resolved).undo(frames))
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
         import torch
 
         vae = pipeline.vae
-        dtype = vae.dtype
 
         def encode(picture: Any) -> Any:
             return vae.encode(picture.to(vae.device, vae.dtype)).latent_dist.mode()[0] * vae.config.scaling_factor
 
-        if vae.config.force_upcast:  # its encoder overflows in half precision; the stock pipeline does the same
-            vae.to(dtype=torch.float32)
-        try:
+        with _same_format_after(vae):
+            if vae.config.force_upcast:  # its encoder overflows in half precision; the stock pipeline does the same
+                vae.to(dtype=torch.float32)
             return LatentPreview.measure(encode, scale=2 ** (len(vae.config.block_out_channels) - 1))
-        finally:
-            vae.to(dtype=dtype)
 
     def _latent_frame(self, latents: Any) -> Any:
         frame = latents[0, latents.shape[1] // 2]
@@ -115,3 +130,18 @@ class StableVideoDiffusionGenerator(LocalGenerator):
         """Return ``fp16`` for a folder that holds nothing else."""
         plain = [file for file in folder.glob("unet/*.safetensors") if ".fp16." not in file.name]
         return None if plain else "fp16"
+
+
+def _turn_of(resolved: ResolvedRequest) -> Turn:
+    return TURNS[str(resolved.options.get("pan", "right"))]
+
+
+@contextmanager
+def _same_format_after(vae: Any) -> Iterator[None]:
+    """Give a VAE its number format back: the stock pipeline leaves the wider one behind where its encoder fails."""
+    dtype = vae.dtype
+    try:
+        yield
+    finally:
+        if vae.dtype != dtype:
+            vae.to(dtype=dtype)

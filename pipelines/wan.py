@@ -6,14 +6,16 @@ with one transformer: an image enters as the clean first latent frame at timeste
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.latent_preview import LatentPreview
-from pipelines.local import LocalGenerator, StepCallback, guidance_of
+from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.sampling import StepCallback
 from pipelines.vocabulary import unknown_words
 from studio.errors import MissingWeights
 from studio.request import ResolvedRequest, Task
@@ -43,26 +45,55 @@ class WanGenerator(LocalGenerator):
             pipeline.scheduler.register_to_config(flow_shift=self.spec.settings["flow_shift"])
         return pipeline.to(placement.device)
 
-    def _call(self, pipeline: Any, resolved: ResolvedRequest, rng: Any, on_step: StepCallback) -> np.ndarray[Any, Any]:
+    def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
+        prompt, negative = pipeline.encode_prompt(
+            prompt=resolved.prompt,
+            negative_prompt=resolved.negative_prompt,
+            do_classifier_free_guidance=guidance_of(resolved) > 1,
+            max_sequence_length=self.spec.settings.get("max_sequence_length", 512),
+            device=pipeline._execution_device,
+        )
+        return {"prompt_embeds": prompt} | ({} if negative is None else {"negative_prompt_embeds": negative})
+
+    def _sample(
+        self,
+        pipeline: Any,
+        resolved: ResolvedRequest,
+        embeddings: Mapping[str, Any],
+        rng: Any,
+        on_step: StepCallback,
+    ) -> Any:
         arguments: dict[str, Any] = {
-            "prompt": resolved.prompt,
-            "negative_prompt": resolved.negative_prompt,
+            **embeddings,
             "height": resolved.height,
             "width": resolved.width,
             "num_frames": resolved.num_frames,
             "num_inference_steps": resolved.num_inference_steps,
             "guidance_scale": guidance_of(resolved),
             "generator": rng,
-            "output_type": "np",
+            "output_type": "latent",
             "callback_on_step_end": on_step,
-            "max_sequence_length": self.spec.settings.get("max_sequence_length", 512),
         }
         if "guidance_scale_2" in resolved.options:
             arguments["guidance_scale_2"] = resolved.options["guidance_scale_2"]
         image = self._first_frame(resolved)
         if image is not None:
             arguments["image"] = image
-        frames: np.ndarray[Any, Any] = _for_task(pipeline, resolved.task)(**arguments).frames[0]
+        return _for_task(pipeline, resolved.task)(**arguments).frames
+
+    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> np.ndarray[Any, Any]:  # noqa: ARG002
+        """Decode as the end of diffusers' Wan pipelines does. latents: (1, C, T, h, w), as the denoiser sees them."""
+        import torch
+
+        vae = pipeline.vae
+        latents = latents.to(vae.device, vae.dtype)
+        shape = (1, vae.config.z_dim, 1, 1, 1)
+        mean = torch.tensor(vae.config.latents_mean).view(shape).to(latents.device, latents.dtype)
+        # One over the spread, and then a division: multiplying would round otherwise.
+        factor = 1.0 / torch.tensor(vae.config.latents_std).view(shape).to(latents.device, latents.dtype)
+        video = vae.decode(latents / factor + mean, return_dict=False)[0]
+        frames: np.ndarray[Any, Any] = pipeline.video_processor.postprocess_video(video, output_type="np")[0]
+        pipeline.maybe_free_model_hooks()
         return frames
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:

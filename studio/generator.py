@@ -40,7 +40,7 @@ class Estimate:
 
 
 class RunContext(Protocol):
-    """What a running generator may tell and ask.
+    """What a running generator may tell, ask and leave behind for a retry.
 
     workdir: a folder of this job alone; it survives a crash.
     """
@@ -51,8 +51,29 @@ class RunContext(Protocol):
     def progress(self, done: int, total: int, preview: Preview | None = None) -> None:
         """Report that `done` of `total` steps are finished, with a cheap picture if there is one."""
 
+    def stage(self, name: str) -> None:
+        """Report that another part of the work begins, such as ``encoding`` or ``decoding``. Steps tell of sampling."""
+
     def raise_if_canceled(self) -> None:
-        """Raise `Canceled` if somebody asked this job to stop."""
+        """Raise `Canceled` if somebody asked this job to stop; `Stopped` if it is only to wait, and will be run again.
+
+        After `Stopped` the job goes on from what was kept.
+        """
+
+    def keep(self, stage: str, content: bytes) -> None:
+        """Make what a stage of the work came to last, for a retry; it replaces what was kept of this stage before.
+
+        stage: of lower-case letters, digits and hyphens. Raises `DiskFull` or `StoreFault`; the work can go on then.
+        """
+
+    def kept(self, stage: str) -> bytes | None:
+        """Return what an earlier run of the same request kept of a stage; None if it has to be made."""
+
+    def wants_checkpoint(self) -> bool:
+        """Say whether it is time to keep the state of long work: some time has passed, or a stop is asked.
+
+        To be asked after each step, before `raise_if_canceled`.
+        """
 
     def save_operation(self, operation: Mapping[str, Any]) -> None:
         """Make a remote operation durable; called after submit and before the first poll."""

@@ -21,23 +21,43 @@ from studio.weights import WeightStore
 
 @dataclass
 class RecordingRun:
-    """A `RunContext` that remembers what it was told, and cancels at a step if asked to."""
+    """A `RunContext` that remembers what it was told, and cancels at a step if asked to.
+
+    shelf: what it was told to keep, by stage. earlier: the shelf of the run that this one retries.
+    keeps_each_step: it wants a checkpoint every time.
+    """
 
     workdir: Path
     cancel_at: int | None = None
+    keeps_each_step: bool = False
     steps: list[tuple[int, int]] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
     previews: list[Preview] = field(default_factory=list)
+    earlier: dict[str, bytes] = field(default_factory=dict, repr=False)
+    shelf: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def progress(self, done: int, total: int, preview: Preview | None = None) -> None:
         self.steps.append((done, total))
         if preview is not None:
             self.previews.append(preview)
 
+    def stage(self, name: str) -> None:
+        self.stages.append(name)
+
     def raise_if_canceled(self) -> None:
         from studio.errors import Canceled
 
         if self.cancel_at is not None and self.steps and self.steps[-1][0] >= self.cancel_at:
             raise Canceled
+
+    def keep(self, stage: str, content: bytes) -> None:
+        self.shelf[stage] = content
+
+    def kept(self, stage: str) -> bytes | None:
+        return self.earlier.get(stage)
+
+    def wants_checkpoint(self) -> bool:
+        return self.keeps_each_step
 
     def save_operation(self, operation: Any) -> None:
         raise AssertionError("a local generator has no remote operation")
@@ -97,7 +117,7 @@ def save_wan(
     image_to_video = "i2v" in tasks
     vae = AutoencoderKLWan(base_dim=4, z_dim=channels, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
                            temperal_downsample=[False, True, True],
-                           latents_mean=[0.0] * channels, latents_std=[1.0] * channels)  # fmt: skip
+                           latents_mean=[0.1, -0.2, 0.3, 0.0], latents_std=[0.7, 1.3, 0.9, 1.1])  # fmt: skip
 
     def transformer() -> WanTransformer3DModel:
         in_channels = 2 * channels + 4 if image_to_video and not expand_timesteps else channels

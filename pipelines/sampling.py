@@ -1,0 +1,144 @@
+"""The denoising loop of one run, seen from its step callback: told, kept, and on a retry taken up where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from pipelines.stages import StageShelf
+from studio.generator import RunContext
+from studio.jobs.lease import Stopped
+from studio.media import Preview
+
+StepCallback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+
+STAGE = "sampling"
+DENOISERS = ("transformer", "transformer_2", "unet")
+
+
+class Sampling:
+    """One run of a stock pipeline's loop.
+
+    On a retry the loop runs from its first step, unchanged, but the steps that were done before cost nothing: the
+    denoiser is not computed. At the last of them the callback puts back what the loop had come to.
+    Where a cache of activations is switched on nothing is kept midway: what it holds would be lost, and the frames
+    would be other ones.
+
+    rng: the torch generator given to the pipeline. total: steps. channel_axis: of the denoiser's input and output.
+    look: tensors of a step -> a cheap picture of them.
+    """
+
+    def __init__(
+        self,
+        run: RunContext,
+        shelf: StageShelf,
+        rng: Any,
+        *,
+        total: int,
+        channel_axis: int,
+        look: Callable[[Mapping[str, Any]], Preview | None],
+    ) -> None:
+        self._run = run
+        self._shelf = shelf
+        self._rng = rng
+        self._total = total
+        self._channel_axis = channel_axis
+        self._look = look
+        self._earlier: dict[str, Any] | None = None
+        self._stand_ins = ExitStack()
+
+    @contextmanager
+    def loop(self, pipeline: Any) -> Iterator[StepCallback]:
+        """Give the callback for one call of a pipeline over `pipeline`'s modules, which are left as they were found."""
+        self._run.raise_if_canceled()
+        self._earlier = self._take_up(pipeline)
+        self._run.progress(0 if self._earlier is None else self._earlier["step"] + 1, self._total)
+        with self._stand_ins:
+            if self._earlier is not None:
+                for denoiser in _denoisers(pipeline):
+                    self._stand_ins.enter_context(_costs_nothing(denoiser, self._channel_axis))
+            yield self._on_step
+
+    def _take_up(self, pipeline: Any) -> dict[str, Any] | None:
+        earlier = self._shelf.kept(STAGE)
+        if earlier is None or earlier["scheduler_class"] != type(pipeline.scheduler).__name__:
+            return None
+        return earlier
+
+    def _on_step(self, pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if self._earlier is not None:
+            return self._pass(pipeline, index, self._earlier)
+        self._run.progress(index + 1, self._total, self._look(tensors))
+        # After the last step the latents themselves are kept, before anybody is asked.
+        if index + 1 < len(pipeline.scheduler.timesteps):
+            if is_wanted := self._run.wants_checkpoint():
+                self._keep(pipeline, index, tensors["latents"])
+            try:
+                self._run.raise_if_canceled()
+            except Stopped:
+                if not is_wanted:  # the stop was asked for between the two questions
+                    self._keep(pipeline, index, tensors["latents"])
+                raise
+        return {}
+
+    def _pass(self, pipeline: Any, index: int, earlier: dict[str, Any]) -> dict[str, Any]:
+        """Let a finished step go by; after the last of them put the loop back to where it was."""
+        if index < earlier["step"]:
+            return {}
+        self._earlier = None
+        self._stand_ins.close()
+        vars(pipeline.scheduler).update(earlier["scheduler"])
+        self._rng.set_state(earlier["rng"])
+        tensors = {"latents": earlier["latents"]}
+        self._run.progress(index + 1, self._total, self._look(tensors))
+        return tensors
+
+    def _keep(self, pipeline: Any, index: int, latents: Any) -> None:
+        if not is_finite(latents) or any(getattr(one, "is_cache_enabled", False) for one in _denoisers(pipeline)):
+            return
+        state = {
+            "step": index,
+            "latents": latents,
+            "rng": self._rng.get_state(),
+            "scheduler_class": type(pipeline.scheduler).__name__,
+            "scheduler": scheduler_state(pipeline.scheduler),
+        }
+        self._shelf.keep(STAGE, state)
+
+
+def scheduler_state(scheduler: Any) -> dict[str, Any]:
+    """Return all that a scheduler knows beside its configuration: its schedule, its place in it, earlier outputs."""
+    return {name: value for name, value in vars(scheduler).items() if name != "_internal_dict"}
+
+
+def is_finite(latents: Any) -> bool:
+    """Say whether latents are worth keeping: a retry that starts from broken ones can only fail again."""
+    return bool(latents.isfinite().all())
+
+
+def _denoisers(pipeline: Any) -> list[Any]:
+    found = (getattr(pipeline, name, None) for name in DENOISERS)
+    return [denoiser for denoiser in found if denoiser is not None]
+
+
+@contextmanager
+def _costs_nothing(denoiser: Any, channel_axis: int) -> Iterator[None]:
+    """Let a denoiser return zeros of the right shape instead of computing."""
+
+    def nothing(*arguments: Any, **named: Any) -> tuple[Any]:
+        given: Any = next(iter((*arguments, *named.values())))  # the pipelines give the sample first
+        shape = list(given.shape)
+        shape[channel_axis] = denoiser.config.out_channels
+        return (given.new_zeros(shape),)
+
+    # Hooks for offloading and caches have put a forward of their own into the instance; compiled ones bypass it.
+    own = {name: vars(denoiser)[name] for name in ("forward", "_compiled_call_impl") if name in vars(denoiser)}
+    denoiser.forward = nothing
+    denoiser._compiled_call_impl = None
+    try:
+        yield
+    finally:
+        for name in ("forward", "_compiled_call_impl"):
+            vars(denoiser).pop(name, None)
+        vars(denoiser).update(own)
