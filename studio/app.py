@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -17,20 +17,25 @@ from studio.consistency.policy import Policy
 from studio.consistency.report import Report
 from studio.delivery import check_destination
 from studio.doctor import DoctorCheck, examine
-from studio.errors import EnvironmentFault, RequestError, UnsupportedValue, VerificationFailed
+from studio.errors import RequestError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
 from studio.export.gate import Gate
 from studio.exports import Exported, Exports
 from studio.generator import Estimate
 from studio.identity import IdentityDesk
 from studio.inspection import Verification, verify
+from studio.jobs.attendance import Attendance
+from studio.jobs.context import Observer
+from studio.jobs.desk import JobDesk
+from studio.jobs.job import JobWish, Progress
 from studio.jobs.quarantine import Quarantine
-from studio.jobs.run import JobRunner, Observer, Order, Progress
+from studio.jobs.run import JobRunner
 from studio.jobs.states import FailureReason, JobState
+from studio.jobs.workshop import Workshop
 from studio.library.asset import Asset
 from studio.library.store import Store
 from studio.library.tables import JobRow
-from studio.making import Outcome, deliver_new, notices_of, provenance_of, work_of
+from studio.making import Outcome, deliver_new, notices_of, work_of
 from studio.provenance.certificates import watermark_key
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
 from studio.provenance.stamp_queue import StampQueue
@@ -56,7 +61,7 @@ class Studio:
 
     @cached_property
     def registry(self) -> Registry:
-        return Registry(load_catalog_with_plugins(), self.settings)
+        return Registry(load_catalog_with_plugins(self.settings.home / "catalog"), self.settings)
 
     @cached_property
     def store(self) -> Store:
@@ -67,12 +72,20 @@ class Studio:
         return IdentityDesk(self.settings, lambda: self.store)
 
     @cached_property
-    def quarantine(self) -> Quarantine:
-        return Quarantine(self.settings.quarantine_folder)
+    def workshop(self) -> Workshop:
+        return Workshop(self.settings, self.registry, self.store)
 
     @cached_property
+    def desk(self) -> JobDesk:
+        return JobDesk(self.workshop)
+
+    @property
+    def quarantine(self) -> Quarantine:
+        return self.workshop.quarantine
+
+    @property
     def runner(self) -> JobRunner:
-        return JobRunner(self.store, self.quarantine, Gate(self.settings, self.store))
+        return self.workshop.runner
 
     # -- models -------------------------------------------------------------------------------------------------
 
@@ -136,24 +149,15 @@ class Studio:
         Raises any `StudioError`, `ChecksFailed` where the policy does not let the clip out. Whatever was generated
         before a failure of sealing stays in quarantine.
         """
-        generator = self.registry.generator(request.model)
-        resolved = generator.resolve(request)
+        resolved = self.resolve(request)
         destination = None if output is None else self._check_destination(output, ".mp4", overwrite)
-        self._require_ready(generator.spec)
+        self.workshop.require_ready(resolved.model)
         for warning in resolved.warnings:
             warn(warning)
         started = time.monotonic()
         self.runner.recover()
-        drawn = label or self.settings.visible_label
-        order = Order(
-            resolved=resolved,
-            generator=generator,
-            describe=partial(provenance_of, generator=generator, label=drawn, settings=self.settings),
-            policy=on_fail or self.settings.check_policy,
-            observe=observe,
-            is_canceled=is_canceled,
-        )
-        asset = self.runner.run(order)
+        wish = JobWish(on_fail=on_fail, label=label)
+        asset = Attendance(self.workshop, self.desk, observe, is_canceled).make(resolved, wish)
         if destination is not None:
             deliver_new(asset, destination, overwrite=overwrite)
         verification = self.verify(destination or asset.path, search=False, with_checklist=False)
@@ -168,16 +172,6 @@ class Studio:
             notices=notices_of(asset, self.settings),
             seconds=time.monotonic() - started,
             delivered=destination,
-        )
-
-    def _require_ready(self, spec: ModelSpec) -> None:
-        readiness = self.registry.readiness(spec)
-        if readiness.ready:
-            return
-        if spec.weights is not None:
-            WeightStore(self.settings).locate(spec)
-        raise EnvironmentFault(
-            readiness.reason.rstrip("."), field="model", got=spec.id, fix="`studio doctor` says how to mend it"
         )
 
     def _check_destination(self, path: Path, suffix: str, overwrite: bool) -> Path:
@@ -237,9 +231,7 @@ class Studio:
     def remove(self, asset_id: str) -> Asset:
         """Delete an asset and the request that made it: the file first, so that no file is left without a row."""
         asset = self.store.asset(asset_id)
-        asset.path.unlink(missing_ok=True)
-        if asset.sidecar is not None:
-            asset.sidecar.unlink(missing_ok=True)
+        asset.delete_file()
         StampQueue(self.settings).done(asset.id)
         self.store.forget_asset(asset.id)
         if asset.job_id is not None:

@@ -13,15 +13,15 @@ from studio.disk import is_full
 from studio.errors import DiskFull, OutputRefused
 
 
-def check_destination(path: Path, *, suffix: str, overwrite: bool, home: Path) -> Path:
+def check_destination(path: Path, *, suffix: str, overwrite: bool, home: Path, key: str | None = None) -> Path:
     """Refuse early what cannot become an output file. Returns the absolute path.
 
-    home: the studio's own folder, where nothing may be put by hand.
+    home: the studio's own folder, where nothing may be put by hand. key: as in `deliver`.
     """
     try:
         destination = path.expanduser().absolute()
         _check(path, destination, suffix, overwrite, home)
-        with open(_temporary(destination), "xb") as probe:
+        with open(_temporary(destination, key), "xb") as probe:
             Path(probe.name).unlink()
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: the home of an unknown user
         reason = getattr(error, "strerror", None) or error
@@ -29,15 +29,24 @@ def check_destination(path: Path, *, suffix: str, overwrite: bool, home: Path) -
     return destination
 
 
-def deliver(source: Path, destination: Path, *, overwrite: bool, companion: tuple[Path, Path] | None = None) -> None:
+def deliver(
+    source: Path,
+    destination: Path,
+    *,
+    overwrite: bool,
+    companion: tuple[Path, Path] | None = None,
+    key: str | None = None,
+) -> None:
     """Copy a sealed file, byte for byte, by way of a temporary file beside the destination.
 
     companion: (source, destination) of a file that belongs to it; both get their names or neither does, the companion
     first: a process that is killed in between leaves it alone, which is less than a file without its companion.
+    key: names the temporary file in place of chance, so that the next one with this key deletes what a process that was
+    killed has left; it must be in use once at a time.
     Raises `OutputRefused` or `DiskFull`; then the destinations are as they were.
     """
     with ExitStack() as stack:
-        temporary = _copied(source, destination, stack)
+        temporary = _copied(source, destination, stack, key)
         if companion is None:
             _publish(temporary, destination, overwrite=overwrite)
             return
@@ -52,9 +61,9 @@ def deliver(source: Path, destination: Path, *, overwrite: bool, companion: tupl
             raise
 
 
-def _copied(source: Path, destination: Path, stack: ExitStack) -> Path:
+def _copied(source: Path, destination: Path, stack: ExitStack, key: str | None = None) -> Path:
     """Copy to a temporary file beside the destination, which is gone when the stack unwinds."""
-    temporary = _temporary(destination)
+    temporary = _temporary(destination, key)
     stack.callback(temporary.unlink, missing_ok=True)
     with _write_faults(destination), open(temporary, "xb") as target, open(source, "rb") as stream:
         shutil.copyfileobj(stream, target)
@@ -113,8 +122,18 @@ def _check(path: Path, destination: Path, suffix: str, overwrite: bool, home: Pa
             raise OutputRefused("this is not a plain file", field="output", got=path)
 
 
-def _temporary(destination: Path) -> Path:
-    return destination.with_name(f".studio-{secrets.token_hex(6)}{destination.suffix}")
+def _temporary(destination: Path, key: str | None = None) -> Path:
+    """Return a name that nothing has, for as long as it is needed."""
+    path = destination.with_name(f".studio-{key or secrets.token_hex(6)}{destination.suffix}")
+    if key is not None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    return path
+
+
+def remove_leftover(destination: Path, key: str) -> None:
+    """Delete the temporary file that a process which was killed has left beside a destination."""
+    _temporary(destination, key)
 
 
 def _publish(temporary: Path, destination: Path, *, overwrite: bool) -> None:

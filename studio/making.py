@@ -14,7 +14,7 @@ from studio.consistency.policy import Standing
 from studio.consistency.wording import failure_lines
 from studio.delivery import deliver
 from studio.errors import StudioError
-from studio.export.gate import mark_warnings
+from studio.export.remarks import mark_warnings
 from studio.generator import Generator
 from studio.inspection import Verification
 from studio.library.asset import Asset

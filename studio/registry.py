@@ -9,6 +9,8 @@ entry point in its ``pyproject.toml``::
 
     # acme_video/__init__.py (keep it light: it is imported whenever the catalog is read)
     MODELS = Path(__file__).parent / "models"
+
+A user's own rows, of checkpoints that nobody else has, lie in ``STUDIO_HOME/catalog/*.toml``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -108,21 +110,27 @@ class Registry:
         return generator.missing() if isinstance(generator, KnowsWhatIsMissing) else ""
 
 
-def load_catalog_with_plugins() -> Catalog:
-    """Read the studio's rows and those of every installed plug-in.
+def load_catalog_with_plugins(own: Path | None = None) -> Catalog:
+    """Read the studio's rows, those of every installed plug-in, and the user's own.
 
-    A plug-in that cannot be read never stops the studio: it is left out and named in `Catalog.faults`.
+    own: a folder of catalog files, for checkpoints that only this user has; it need not be there.
+    What cannot be read never stops the studio: it is left out and named in `Catalog.faults`.
     """
     faults: list[str] = []
     folders: list[Folder] = []
     catalog = load_catalog()
-    for point in _plugins():
+    sources: list[tuple[str, Callable[[], Folder]]] = [
+        (f"The plug-in {point.name!r} ({point.value})", partial(_folder_of, point)) for point in _plugins()
+    ]
+    if own is not None and own.is_dir():
+        sources.append((f"The folder {own}", lambda: own))
+    for name, find in sources:
         try:
-            folder = _folder_of(point)
+            folder = find()
             catalog = load_catalog((*folders, folder))
             folders.append(folder)
         except Exception as error:  # somebody else's code: whatever it raises must not take the studio down
-            sentence = f"The plug-in {point.name!r} ({point.value}) was left out: {error}"
+            sentence = f"{name} was left out: {error}"
             _log.warning("%s", sentence)
             faults.append(sentence)
     return Catalog(models=catalog.models, faults=tuple(faults))

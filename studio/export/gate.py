@@ -10,6 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from studio.config import Settings
 from studio.consistency.check import ClipContext
 from studio.consistency.policy import Judge, Ruling
@@ -33,6 +35,7 @@ from studio.export.label import label_of
 from studio.export.marking import mark_and_encode
 from studio.export.parts import open_part, sound_of_part
 from studio.export.pictures import thumbnail
+from studio.export.remarks import NO_INHERITED_MARK, mark_warnings
 from studio.export.signer import sign
 from studio.export.source import Source, open_clip
 from studio.export.stamping import add_time_stamp, has_time_stamp
@@ -54,10 +57,6 @@ from studio.provenance.timestamps import Clock, clock_of
 from studio.provenance.trust import TrustList, identity_list, trusted_lists
 from studio.provenance.unbound_boxes import unbound_sha256
 from studio.provenance.watermark import SHORT_BITS, WatermarkRecord, random_payload
-
-NO_MARK = "watermark: this clip is too small, too short or too flat to hold one that can be read back"
-SHORT_MARK = "watermark: this clip has room for a short mark of 24 bits only; it means something in this library alone"
-NO_INHERITED_MARK = "watermark: the clip's mark can no longer be read in this format, size or length"
 
 Stage = Callable[[str], None]
 
@@ -96,11 +95,13 @@ class Gate:
         workdir: Path,
         on_stage: Stage = lambda _stage: None,
         judge: Callable[[Report], Ruling] | None = None,
+        admitted: Callable[[Session], None] = lambda _session: None,
     ) -> Asset:
         """Turn a raw clip into an asset. Memory does not grow with the clip's length.
 
         workdir: a folder on the library's disk; everything half-made stays below it and is removed.
         on_stage: told the name of each step. judge: decides from the report; the clip's own policy by default.
+        admitted: what is to be written in the same transaction as the asset, or neither; it may raise to refuse.
         Raises `ChecksFailed`, `SealFailed`, or an `EnvironmentFault` such as `DiskFull`; then nothing has entered the
         library and the raw clip is untouched.
         """
@@ -122,7 +123,7 @@ class Gate:
                 "ruling": ruling.as_json(),
             }
             complete = _complete(replace(provenance, ruling=ruling), made, mark_warnings(watermark_id))
-            return self._sign_and_admit(made, complete, room, on_stage, columns)
+            return self._sign_and_admit(made, complete, room, on_stage, columns, admitted)
 
     def derive(
         self,
@@ -221,7 +222,13 @@ class Gate:
         return _made(made.facts, derivation.format, self._seen(witness), made.mark, is_inherited=made.is_inherited)
 
     def _sign_and_admit(
-        self, made: _Made, provenance: Provenance, room: Path, on_stage: Stage, columns: dict[str, Any]
+        self,
+        made: _Made,
+        provenance: Provenance,
+        room: Path,
+        on_stage: Stage,
+        columns: dict[str, Any],
+        admitted: Callable[[Session], None] = lambda _session: None,
     ) -> Asset:
         identity, clock = active_identity(self._settings), clock_of(self._settings)
         on_stage("signing")
@@ -239,6 +246,7 @@ class Gate:
             signed,
             relative_path=f"{provenance.created_at:%Y-%m}/{provenance.job_id}{made.format.suffix}",
             sidecar=sidecar,
+            admitted=admitted,
             id=provenance.job_id,
             mime_type=made.format.mime_type,
             sha256=file_sha256(signed),
@@ -272,13 +280,6 @@ def require_unaltered(asset: Asset) -> None:
             got=asset.path,
             fix=f"put back a good copy, or delete it: `studio library remove {asset.id}`",
         )
-
-
-def mark_warnings(watermark_id: str | None) -> tuple[str, ...]:
-    """Return what is to be said of a clip's mark. watermark_id: its hex digits, None where there is no mark."""
-    if watermark_id is None:
-        return (NO_MARK,)
-    return (SHORT_MARK,) if len(watermark_id) == SHORT_BITS // 4 else ()
 
 
 def _labelled(source: Source, provenance: Provenance) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,12 @@ from studio.consistency.report import Report
 from studio.disk import is_full, write_durably
 from studio.errors import DiskFull, RequestError, StoreFault
 from studio.generator import RawClip
+from studio.library.asset import file_sha256
 from studio.media import Audio, EncodedClip, FrameClip
 from studio.provenance.manifest import Provenance
 from studio.request import ResolvedRequest
+
+_log = logging.getLogger(__name__)
 
 RECORD = "raw.json"
 REPORT = "report.json"
@@ -95,6 +99,12 @@ class Quarantine:
                 "seconds": material.seconds,
                 "policy": str(material.policy),
             }
+            files = [
+                name
+                for name in ("frames.npy", "audio.npy", record.get("encoded"))
+                if name and (folder / name).is_file()
+            ]
+            record["sha256"] = {name: file_sha256(folder / name) for name in files}
             content = json.dumps(record).encode()
             write_durably(folder / RECORD, lambda stream: stream.write(content))
 
@@ -126,16 +136,26 @@ class Quarantine:
         """Say whether a whole raw clip is kept. Of a job, at least the first attempt is."""
         return (self._root / attempt / RECORD).is_file()
 
+    def has_checkpoints(self, job_id: str) -> bool:
+        """Say whether stages of the job are kept that a retry goes on from."""
+        return any((self._root / job_id).rglob("*.checkpoint"))
+
     def waiting(self) -> list[str]:
         """Return the ids of the jobs whose raw clip is kept and that nobody works on."""
         held = sorted(path.parent.name for path in self._root.glob(f"*/{RECORD}"))
         return [job_id for job_id in held if not self.is_in_work(job_id)]
 
     def get(self, attempt: str) -> RawMaterial:
-        """Return a kept raw clip; its frames and sound are mapped, not read. Raises `StoreFault`."""
+        """Return a kept raw clip; its frames and sound are mapped into memory.
+
+        Raises `StoreFault` if it is not what was written.
+        """
         folder = self._root / attempt
         try:
             record = json.loads((folder / RECORD).read_bytes())
+            for name, digest in record.get("sha256", {}).items():
+                if file_sha256(folder / name) != digest:
+                    raise ValueError(f"{name} is damaged")
             return RawMaterial(
                 clip=_read_clip(folder, record),
                 provenance=Provenance.from_json(record["provenance"]),
@@ -147,6 +167,32 @@ class Quarantine:
             raise StoreFault(
                 f"the raw clip of job {attempt} cannot be read ({error})", got=folder, fix="generate it again"
             ) from error
+
+    def is_whole(self, attempt: str) -> bool:
+        """Say whether a raw clip is kept and is what was written; a damaged one is forgotten, to be made again."""
+        if not self.holds(attempt):
+            return False
+        try:
+            self.get(attempt)
+        except StoreFault as fault:
+            _log.warning("%s", fault.sentence())
+            (self._root / attempt / RECORD).unlink(missing_ok=True)
+            return False
+        return True
+
+    def forget_stages(self, job_id: str) -> None:
+        """Delete what was made for a job, for its request has changed. What goes into it stays."""
+        folder = self._root / job_id
+        (folder / RECORD).unlink(missing_ok=True)
+        for path in (
+            *folder.glob(f"{_ATTEMPT}*"),
+            *folder.glob("*.checkpoint"),
+            *folder.glob("*.npy"),
+            folder / REPORT,
+        ):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in folder.glob("raw.*"):
+            path.unlink(missing_ok=True)
 
     def discard(self, job_id: str) -> None:
         """Delete whatever is kept of a job."""

@@ -263,7 +263,7 @@ def test_the_owner_can_prove_a_prompt(silent: Studio) -> None:
 def test_the_command_line_makes_a_clip_again_with_changes(
     telling: Studio, settings: Settings, rows: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studio_app, "load_catalog_with_plugins", lambda: load_catalog((rows,)))
+    monkeypatch.setattr(studio_app, "load_catalog_with_plugins", lambda _own: load_catalog((rows,)))
     first = telling.generate(REQUEST).asset
 
     def generate(*arguments: str) -> dict[str, Any]:

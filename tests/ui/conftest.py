@@ -19,7 +19,7 @@ from ui.cli.entry import run
 def scripted(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command line see the scripted models, as if a plug-in had brought them."""
     rows = write_scripted_rows(tmp_path / "rows")
-    monkeypatch.setattr(studio_app, "load_catalog_with_plugins", lambda: load_catalog((rows,)))
+    monkeypatch.setattr(studio_app, "load_catalog_with_plugins", lambda _own: load_catalog((rows,)))
     monkeypatch.chdir(tmp_path)
 
 

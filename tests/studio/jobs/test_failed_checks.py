@@ -19,7 +19,7 @@ from studio.consistency import runner
 from studio.consistency.policy import ChecksFailed, Policy, next_seed
 from studio.errors import Canceled, RequestError, SealFailed
 from studio.export import gate
-from studio.jobs.run import Progress
+from studio.jobs.job import Progress
 from studio.jobs.states import FailureReason, JobState
 from studio.making import Outcome
 from studio.request import GenerationRequest

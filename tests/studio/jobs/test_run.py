@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 from studio import disk
 from studio.app import Studio
 from studio.errors import Canceled, DiskFull, GenerationFailed, OutputRefused, RequestError, SealFailed
-from studio.export import gate, marking
+from studio.export import gate, marking, remarks
+from studio.jobs.job import JobWish, Progress
 from studio.jobs.quarantine import InWork
-from studio.jobs.run import Progress, _keep_inputs
+from studio.jobs.roll import WorkerCard
 from studio.jobs.states import JobState
 from studio.library.asset import file_sha256
-from studio.library.store import new_id
 from studio.library.tables import AssetRow
 from studio.media import iter_frames, probe_video
 from studio.provenance.safekeeping import WATERMARK, publish
@@ -147,9 +147,9 @@ def test_a_full_disk_while_sealing_keeps_the_clip(studio: Studio, monkeypatch: p
 
 
 def test_a_database_failure_after_the_move_takes_the_file_back(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studio.library import admission
+    from studio.library import shelf
 
-    monkeypatch.setattr(admission, "sync_folder", lambda _folder: (_ for _ in ()).throw(OSError("disk gone")))
+    monkeypatch.setattr(shelf, "sync_folder", lambda _folder: (_ for _ in ()).throw(OSError("disk gone")))
     with pytest.raises(SealFailed):
         studio.generate(wish())
     assert studio.store.assets() == []
@@ -231,9 +231,9 @@ def test_a_clip_that_holds_no_mark_is_sealed_with_a_warning(studio: Studio, monk
     monkeypatch.setattr(marking, "read_mark", lambda *_: unread)
     outcome = studio.generate(wish())
     assert outcome.asset.watermark_id is None
-    assert gate.NO_MARK in outcome.notices
+    assert remarks.NO_MARK in outcome.notices
     generation = outcome.verification.c2pa.generation or {}
-    assert gate.NO_MARK in generation["warnings"]
+    assert remarks.NO_MARK in generation["warnings"]
 
 
 def test_a_clip_with_room_for_a_short_mark_is_sealed_with_a_warning(
@@ -246,9 +246,9 @@ def test_a_clip_with_room_for_a_short_mark_is_sealed_with_a_warning(
     outcome = studio.generate(wish(width=64, height=64, num_frames=33))
     assert outcome.asset.watermark_id is not None
     assert len(outcome.asset.watermark_id) == 6
-    assert gate.SHORT_MARK in outcome.notices
+    assert remarks.SHORT_MARK in outcome.notices
     generation = outcome.verification.c2pa.generation or {}
-    assert gate.SHORT_MARK in generation["warnings"]
+    assert remarks.SHORT_MARK in generation["warnings"]
 
 
 def test_a_killed_process_is_noticed_and_its_clip_is_not_lost(studio: Studio, tmp_path: Path) -> None:
@@ -280,12 +280,11 @@ def test_a_killed_process_is_noticed_and_its_clip_is_not_lost(studio: Studio, tm
 
 
 def test_a_job_of_a_living_process_is_left_alone(studio: Studio) -> None:
-    job_id = new_id()
-    with studio.quarantine.lock(job_id):
-        studio.store.add_job(job_id, {"model": "x"})
-        studio.store.start_job(job_id)
+    job = studio.desk.new_job(studio.resolve(wish()), JobWish())
+    with studio.workshop.roll.enlist(WorkerCard(device="cpu", is_resident=False)) as badge:
+        studio.workshop.queue.begin(job, badge.row)
         assert studio.runner.recover() == []
-    assert studio.runner.recover() == [job_id]
+    assert studio.runner.recover() == [job.id]
 
 
 def test_conditioning_files_are_kept_with_the_clip_and_named_by_their_role(
@@ -393,8 +392,7 @@ def test_credentials_beside_an_input_are_kept_with_it(studio: Studio, tmp_path: 
     clip = studio.export(asset.id, tmp_path / "clip.webm")
     assert clip.sidecar is not None
     item = Conditioning(role=Role.SOURCE_VIDEO, path=clip.path, sha256=file_sha256(clip.path))
-    folder = tmp_path / "job"
-    folder.mkdir()
     resolved = replace(studio.resolve(wish()), conditionings=(item,))
-    (kept,) = _keep_inputs(resolved, folder).conditionings
+    studio.workshop.inputs.keep("job", resolved)
+    (kept,) = studio.workshop.inputs.of("job", resolved).conditionings
     assert kept.path.with_name(kept.path.name + ".c2pa").read_bytes() == clip.sidecar.read_bytes()

@@ -1,0 +1,374 @@
+"""The desk where people hand in jobs, look after them and change their minds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from studio.errors import RequestError, UnsupportedValue
+from studio.jobs.budget import require_room_for_new
+from studio.jobs.job import MAX_PRIORITY, MIN_PRIORITY, Job, JobWish, Terms, job_of_row
+from studio.jobs.line import Standing, standings_after
+from studio.jobs.queue import QUEUE_PAUSED, NewJob
+from studio.jobs.reclaim import Reclaimed, reclaim
+from studio.jobs.roll import WorkerView
+from studio.jobs.states import FINAL, JobState
+from studio.jobs.workshop import Workshop
+from studio.library.store import new_id
+from studio.library.tables import AttemptRow, JobRow, SwitchRow
+from studio.request import GenerationRequest, ResolvedRequest
+
+_RETRIED = (JobState.FAILED, JobState.CANCELED)
+_CHANGED = (JobState.QUEUED, JobState.FAILED, JobState.CANCELED, JobState.HELD)
+
+
+class UnknownJob(RequestError):
+    """The queue has no job by this id."""
+
+
+class JobDesk:
+    """Everything that may be done with jobs from outside. Nothing here loads a model."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._store = shop.store
+
+    # -- handing in ---------------------------------------------------------------------------------------------
+
+    def submit(self, request: GenerationRequest, wish: JobWish | None = None) -> Job:
+        """Put a request into the queue. Raises what is wrong with it, or that its model would not run here."""
+        resolved = self._shop.registry.generator(request.model).resolve(request)
+        return self.submit_many([(resolved, wish or JobWish())])[0]
+
+    def submit_many(self, wishes: Sequence[tuple[ResolvedRequest, JobWish]]) -> list[Job]:
+        """Put many into the queue, in their order: all, or none if one cannot be. Their inputs are copied first.
+
+        A wish whose client key is known already gives the job that it led to then.
+        """
+        for model in {resolved.model for resolved, _ in wishes}:
+            self._shop.require_ready(model)
+        new: list[NewJob] = []
+        taken: set[str] = set()
+        for resolved, wish in wishes:
+            _check(wish)
+            new.append(self.new_job(resolved, wish, taken))
+        require_room_for_new(self._store, self._shop.settings, new)
+        for job in new:
+            self._shop.inputs.keep(job.id, job.resolved)
+        ids = self._shop.queue.add(new)
+        for job, job_id in zip(new, ids, strict=True):
+            if job.id != job_id:
+                self._shop.quarantine.discard(job.id)
+        return self._by_id(ids)
+
+    def new_job(self, resolved: ResolvedRequest, wish: JobWish, taken: set[str] | None = None) -> NewJob:
+        """Return a job that is not yet in the queue. taken: ids that it must not get; it is added."""
+        taken = set() if taken is None else taken
+        job_id = new_id()
+        while job_id in taken:
+            job_id = new_id()
+        taken.add(job_id)
+        generator = self._shop.registry.generator(resolved.model)
+        cost = generator.estimate(resolved).cost
+        return NewJob(
+            id=job_id,
+            resolved=resolved,
+            terms=Terms.of(wish, self._shop.settings),
+            pool=generator.spec.where,
+            wish=wish,
+            estimate=None if cost is None else {"amount": cost.amount, "currency": cost.currency},
+        )
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> Job:
+        """Return the job with this id or unambiguous beginning of one, with its attempts. Raises `UnknownJob`."""
+        query = sa.select(JobRow).where(JobRow.id.startswith(job_id, autoescape=True)).limit(2)
+        with self._store.database.read() as session:
+            rows = list(session.scalars(query)) if job_id else []
+            if len(rows) != 1:
+                raise UnknownJob(
+                    "several jobs begin like this" if rows else "no such job",
+                    field="job",
+                    got=job_id or "an empty id",
+                    fix="`studio queue list` shows the ids",
+                )
+            made = sa.select(AttemptRow).where(AttemptRow.job_id == rows[0].id).order_by(AttemptRow.number)
+            return job_of_row(rows[0], list(session.scalars(made)))
+
+    def jobs(
+        self,
+        *states: JobState,
+        batch_id: str | None = None,
+        limit: int | None = 100,
+        offset: int = 0,
+        newest_first: bool = True,
+    ) -> list[Job]:
+        """Return jobs without their attempts, by time, or in the order of the queue with `newest_first` off."""
+        query = sa.select(JobRow).offset(offset).limit(limit)
+        if newest_first:
+            query = query.order_by(JobRow.created_at.desc(), JobRow.id.desc())
+        else:
+            query = query.order_by(JobRow.priority.desc(), JobRow.position, JobRow.id)
+        if states:
+            query = query.where(JobRow.state.in_(states))
+        if batch_id is not None:
+            query = query.where(JobRow.batch_id == batch_id)
+        with self._store.database.read() as session:
+            return [job_of_row(row) for row in session.scalars(query)]
+
+    def counts(self, batch_id: str | None = None) -> dict[JobState, int]:
+        """Return how many jobs there are in each state."""
+        query = sa.select(JobRow.state, sa.func.count()).group_by(JobRow.state)
+        if batch_id is not None:
+            query = query.where(JobRow.batch_id == batch_id)
+        with self._store.database.read() as session:
+            found = {JobState(row[0]): int(row[1]) for row in session.execute(query)}
+        return {state: found.get(state, 0) for state in JobState}
+
+    def workers(self) -> list[WorkerView]:
+        """Return the workers of this library."""
+        return self._shop.roll.workers()
+
+    def watch(
+        self, job_ids: Sequence[str], interval: float = 0.3, *, only_changes: bool = True
+    ) -> Iterator[dict[str, Job]]:
+        """Yield the jobs by id, at once and whenever one changed, until all have ended.
+
+        interval: seconds. only_changes: off yields at each interval, for whoever has other things to look after.
+        Jobs of dead workers are taken up on the way. A job that is removed meanwhile is left out.
+        """
+        last: dict[str, Job] = {}
+        while True:
+            jobs = {job.id: job for job in self._by_id(job_ids)}
+            if jobs != last or not only_changes:
+                yield jobs
+                last = jobs
+            if all(job.is_final for job in jobs.values()):
+                return
+            time.sleep(interval)
+            self._shop.runner.recover()
+
+    # -- changing one's mind ------------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel one job alone: at once if it waits, at its next step if it runs."""
+        self._shop.runner.recover()
+        job = self.job(job_id)
+        if job.state == JobState.RUNNING:
+            return self._change(job, "canceled", (JobState.RUNNING,), asked="cancel")
+        ended: dict[str, Any] = {"state": JobState.CANCELED, "ended_at": datetime.now(UTC), "is_paused": False}
+        job = self._change(job, "canceled", (JobState.QUEUED,), **ended)
+        self._shop.quarantine.discard(job.id)
+        return job
+
+    def pause(self, job_id: str) -> Job:
+        """Keep a job from being taken up; one that runs goes back into the queue at its next step."""
+        job = self.job(job_id)
+        if job.state == JobState.RUNNING and not job.is_attended and job.asked != "cancel":
+            # Who cancels it at this very moment has the last word.
+            asked = sa.case((JobRow.asked == "cancel", "cancel"), else_="pause")
+            return self._change(job, "paused", (JobState.RUNNING,), is_paused=True, asked=asked)
+        return self._change(job, "paused", (JobState.QUEUED,), is_paused=True)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job be taken up again."""
+        asked = sa.case((JobRow.asked == "pause", None), else_=JobRow.asked)
+        states = (JobState.QUEUED, JobState.RUNNING)
+        return self._change(self.job(job_id), "resumed", states, is_paused=False, asked=asked)
+
+    def prioritize(self, job_id: str, priority: int) -> Job:
+        """Set a job's priority. priority: -100 .. 100."""
+        _check(JobWish(priority=priority))
+        return self._change(self.job(job_id), "moved", (JobState.QUEUED, JobState.RUNNING), priority=priority)
+
+    def move(self, job_id: str, *, before: str | None = None, to: Literal["first", "last"] | None = None) -> Job:
+        """Change a waiting job's place, and its priority to that of the jobs it comes to stand among."""
+        job = self.job(job_id)
+        goal = None if before is None else self.job(before)
+        if goal is not None and goal.id == job.id:
+            raise RequestError("a job cannot come before itself", field="before", got=goal.id)
+
+        def work(session: Session) -> bool:
+            waits = (JobRow.state == JobState.QUEUED) & (JobRow.id != job.id)
+            query = sa.select(JobRow.id, JobRow.priority, JobRow.position).where(waits)
+            query = query.order_by(JobRow.priority.desc(), JobRow.position, JobRow.id)
+            line = [Standing(*row) for row in session.execute(query)]
+            place = 0 if to == "first" else len(line)
+            if goal is not None:
+                place = next((number for number, item in enumerate(line) if item.job_id == goal.id), -1)
+            if place < 0:
+                fix = "`studio queue list --state queued` shows those that do"
+                raise RequestError("this job does not wait in the queue", field="before", got=before, fix=fix)
+            is_moved = False
+            for item in standings_after(line, Standing(job.id, job.priority, job.position), place):
+                same = (JobRow.id == item.job_id) & (JobRow.state == JobState.QUEUED)
+                change = sa.update(JobRow).where(same).values(priority=item.priority, position=item.position)
+                is_moved = session.execute(change).rowcount == 1  # type: ignore[attr-defined]
+            return is_moved
+
+        if not self._store.database.retrying(work):
+            raise _not_now(self.job(job.id), "moved", (JobState.QUEUED,))
+        return self.job(job.id)
+
+    def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        """Change fields of a waiting job's request. Raises what is wrong with them; then the job is as it was."""
+        job = self.job(job_id)
+        if job.state != JobState.QUEUED:
+            raise _not_now(job, "changed", (JobState.QUEUED,))
+        return self._rewrite(job, "changed", changes, {})
+
+    def retry(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
+        """Put a job that failed or was canceled into the queue again, at its end.
+
+        It goes on from the last stage that was kept, unless fields of its request are changed.
+        """
+        self._shop.runner.recover()
+        job = self.job(job_id)
+        again: dict[str, Any] = {"state": JobState.QUEUED, "reason": None, "error": None, "ended_at": None}
+        again |= {"asked": None, "is_paused": False, "is_attended": False, "deaths": 0, "worker": None}
+        with self._store.database.read() as session:
+            again["position"] = (session.scalar(sa.select(sa.func.max(JobRow.position))) or 0) + 1
+        if job.terms is None:  # from before there was a queue
+            again["terms"] = Terms.of(JobWish(), self._shop.settings).as_json()
+        allowed = (*_RETRIED, JobState.HELD) if changes else _RETRIED
+        if job.state not in allowed:
+            raise _not_now(job, "retried", allowed)
+        self._shop.require_ready(str((changes or {}).get("model", job.model)))
+        if changes:
+            return self._rewrite(job, "retried", changes, again)
+        self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
+        return self._change(job, "retried", (job.state,), **again)
+
+    def remove(self, job_id: str) -> Job:
+        """Forget a job that has ended, and what is kept of it. What it made stays in the library."""
+        job = self.job(job_id)
+        if not job.is_final:
+            raise _not_now(job, "removed", tuple(FINAL))
+        with self._shop.quarantine.lock(job.id):
+            self._shop.quarantine.discard(job.id)
+            same = (JobRow.id == job.id) & JobRow.state.in_(FINAL)
+            with self._store.transaction() as session:
+                session.execute(sa.delete(JobRow).where(same))
+        return job
+
+    def pause_queue(self) -> None:
+        """Let no worker take up another job, until `resume_queue`. What runs is not touched."""
+        self._switch(is_on=True)
+
+    def resume_queue(self) -> None:
+        """Let workers take up jobs again."""
+        self._switch(is_on=False)
+
+    def is_queue_paused(self) -> bool:
+        """Say whether the whole queue is paused."""
+        with self._store.database.read() as session:
+            switch = session.get(SwitchRow, QUEUE_PAUSED)
+            return switch is not None and switch.is_on
+
+    def gc(self, *, quota_bytes: int | None = None, dry_run: bool = False) -> Reclaimed:
+        """Delete what nobody needs any more; see `studio.jobs.reclaim`."""
+        self._shop.runner.recover()
+        return reclaim(self._shop, quota_bytes=quota_bytes, dry_run=dry_run)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _by_id(self, job_ids: Sequence[str]) -> list[Job]:
+        found: dict[str, Job] = {}
+        with self._store.database.read() as session:
+            for start in range(0, len(job_ids), 500):  # databases limit the number of parameters
+                query = sa.select(JobRow).where(JobRow.id.in_(job_ids[start : start + 500]))
+                found |= {row.id: job_of_row(row) for row in session.scalars(query)}
+        return [found[job_id] for job_id in job_ids if job_id in found]
+
+    def _change(
+        self,
+        job: Job,
+        what: str,
+        states: Sequence[JobState],
+        then: Callable[[], None] = lambda: None,
+        **changes: Any,
+    ) -> Job:
+        """Change a row that is still in one of these states. then: done before that is committed, perhaps twice."""
+
+        def work(session: Session) -> bool:
+            same = (JobRow.id == job.id) & JobRow.state.in_(states)
+            is_done: bool = session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount == 1  # type: ignore[attr-defined]
+            if is_done:
+                then()
+            return is_done
+
+        if not self._store.database.retrying(work):
+            raise _not_now(self.job(job.id), what, states)
+        return self.job(job.id)
+
+    def _rewrite(self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any]) -> Job:
+        """Change a job's request, and with it other columns; what was made for the old one is deleted with that.
+
+        No worker can begin meanwhile: it finds the job's folder locked.
+        """
+        old = ResolvedRequest.from_json(job.request)
+        resolved = self._changed(job, old, changes)
+        self._shop.require_ready(resolved.model)
+        owner = {item.sha256: item.path for item in old.conditionings}
+        items = (replace(item, path=owner.get(item.sha256, item.path)) for item in resolved.conditionings)
+        fresh = self.new_job(resolved, JobWish())
+        columns = {
+            "request": replace(resolved, conditionings=tuple(items)).as_json(),
+            "model": resolved.model,
+            "pool": fresh.pool,
+            "estimate": fresh.estimate,
+            "operation": None,
+        }
+        with self._shop.quarantine.lock(job.id):
+            self._shop.inputs.keep(job.id, resolved)
+            forget = partial(self._shop.quarantine.forget_stages, job.id)
+            return self._change(job, what, (job.state,), forget, **columns, **more)
+
+    def _changed(self, job: Job, old: ResolvedRequest, changes: Mapping[str, Any]) -> ResolvedRequest:
+        """Return a job's request with some fields changed, and checked anew."""
+        kept = self._shop.inputs.of(job.id, old)
+        fields = {name: getattr(kept, name) for name in GenerationRequest.__dataclass_fields__} | dict(changes)
+        is_other_model = fields["model"] != old.model
+        if is_other_model or "conditionings" in changes:
+            fields["task"] = changes.get("task")  # what can be done follows from the model and the pictures
+        fields["options"] = {**({} if is_other_model else old.options), **changes.get("options", {})}
+        request = GenerationRequest(**fields)
+        return self._shop.registry.generator(request.model).resolve(request)
+
+    def _switch(self, *, is_on: bool) -> None:
+        def work(session: Session) -> None:
+            session.merge(SwitchRow(name=QUEUE_PAUSED, is_on=is_on))
+
+        self._store.database.retrying(work)
+
+
+def _check(wish: JobWish) -> None:
+    if not MIN_PRIORITY <= wish.priority <= MAX_PRIORITY:
+        allowed = f"{MIN_PRIORITY} .. {MAX_PRIORITY}, higher first"
+        raise UnsupportedValue("no such priority", field="priority", got=wish.priority, allowed=allowed)
+    if wish.client_key is not None and not 0 < len(wish.client_key) <= 200:
+        length = f"{len(wish.client_key)} characters"
+        raise UnsupportedValue("not a key", field="client_key", got=length, allowed="1 to 200 characters")
+
+
+def _not_now(job: Job, what: str, states: Sequence[JobState]) -> RequestError:
+    allowed = ", ".join(state.value for state in states)
+    fix = {
+        JobState.HELD: f"`studio quarantine release {job.id}` or discard it",
+        JobState.SUCCEEDED: f"`studio library show {job.id}` shows what it made",
+    }.get(job.state)
+    return RequestError(
+        f"a job that is {job.status} cannot be {what}",
+        field="job",
+        got=job.id,
+        allowed=f"jobs that are {allowed}",
+        fix=fix,
+    )

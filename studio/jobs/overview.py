@@ -1,0 +1,112 @@
+"""What front ends that many look at ask of the queue again and again: pages, signs of change, a job by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from studio.errors import UnsupportedValue
+from studio.jobs.job import Job, job_of_row
+from studio.jobs.states import JobState
+from studio.library.store import Store
+from studio.library.tables import JobRow
+
+# Jobs that began and ended between two looks are among the latest.
+_LATEST = 200
+_OPEN = (JobState.QUEUED, JobState.RUNNING)
+_SIGNS = (
+    JobRow.id, JobRow.state, JobRow.reason, JobRow.is_paused, JobRow.asked, JobRow.model, JobRow.priority,
+    JobRow.progress,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSign:
+    """What of a job changes while people watch. progress: as `Progress.as_json` writes it."""
+
+    id: str
+    state: JobState
+    reason: str | None
+    is_paused: bool
+    asked: str | None
+    model: str
+    priority: int
+    progress: dict[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what front ends show."""
+        return {**self.__dict__, "state": self.state.value}
+
+
+class JobOverview:
+    """Looks at the jobs of a library without their requests, or at a page of them at a time. Changes nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def page(
+        self,
+        *states: JobState,
+        after: str | None = None,
+        limit: int,
+        oldest_first: bool = False,
+        batch_id: str | None = None,
+    ) -> list[Job]:
+        """Return jobs by the time of their submission, without their attempts.
+
+        after: id of the job that the page follows. Raises `UnsupportedValue` if there is no such job.
+        """
+        order = (JobRow.created_at, JobRow.id)
+        query = sa.select(JobRow).order_by(*(column if oldest_first else column.desc() for column in order))
+        if states:
+            query = query.where(JobRow.state.in_(states))
+        if batch_id is not None:
+            query = query.where(JobRow.batch_id == batch_id)
+        with self._store.database.read() as session:
+            if after is not None:
+                query = query.where(_beyond(session.get(JobRow, after), after, oldest_first=oldest_first))
+            return [job_of_row(row) for row in session.scalars(query.limit(limit))]
+
+    def signs(self, watched: Collection[str] = ()) -> dict[str, JobSign]:
+        """Return the signs, by id, of the jobs that are not finished, of the latest, and of those `watched`."""
+        latest = sa.select(*_SIGNS).order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(_LATEST)
+        queries = [sa.select(*_SIGNS).where(JobRow.state.in_(_OPEN)), latest]
+        found: dict[str, JobSign] = {}
+        with self._store.database.read() as session:
+            for query in queries:
+                found |= {row.id: _sign(row) for row in session.execute(query)}
+            others = sorted(set(watched) - set(found))
+            for start in range(0, len(others), 500):  # databases limit the number of parameters
+                query = sa.select(*_SIGNS).where(JobRow.id.in_(others[start : start + 500]))
+                found |= {row.id: _sign(row) for row in session.execute(query)}
+        return found
+
+    def waiting_pools(self) -> list[str]:
+        """Return the kinds of workers, local or remote, that jobs wait for."""
+        waits = (JobRow.state == JobState.QUEUED) & JobRow.is_paused.is_(False) & JobRow.is_attended.is_(False)
+        with self._store.database.read() as session:
+            return list(session.scalars(sa.select(JobRow.pool).where(waits).distinct()))
+
+    def keyed(self, beginning: str) -> Job | None:
+        """Return the job whose client key begins like this, or None."""
+        query = sa.select(JobRow).where(JobRow.client_key.startswith(beginning, autoescape=True)).limit(1)
+        with self._store.database.read() as session:
+            row = session.scalars(query).first()
+            return None if row is None else job_of_row(row)
+
+
+def _beyond(row: JobRow | None, after: str, *, oldest_first: bool) -> sa.ColumnElement[bool]:
+    if row is None:
+        raise UnsupportedValue("no such job", field="after", got=after, allowed="the id of a job")
+    this, that = (JobRow.created_at, JobRow.id), (row.created_at, row.id)
+    if oldest_first:
+        return (this[0] > that[0]) | ((this[0] == that[0]) & (this[1] > that[1]))
+    return (this[0] < that[0]) | ((this[0] == that[0]) & (this[1] < that[1]))
+
+
+def _sign(row: sa.Row[Any]) -> JobSign:
+    values = dict(row._mapping)
+    return JobSign(**{**values, "state": JobState(values["state"])})

@@ -1,0 +1,392 @@
+"""The queue as workers see it: who may take which job, and what they may write about one they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from studio.errors import StoreFault
+from studio.jobs.job import JobWish, Progress, Terms
+from studio.jobs.lease import Lease, LeaseLost
+from studio.jobs.states import FINAL, FailureReason, JobState
+from studio.library.store import Store
+from studio.library.tables import AttemptRow, JobRow, SwitchRow, WorkerRow
+from studio.request import ResolvedRequest
+
+QUEUE_PAUSED = "queue-paused"
+# A job whose worker dies again and again is likely what kills it: by want of memory, or a crash in native code.
+MAX_DEATHS = 5
+# So many jobs of one model in a row, while its weights are loaded, before those of other models get their turn.
+MAX_STREAK = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job to be put into the queue. pool: local or remote. estimate: amount and currency, None where unknown."""
+
+    id: str
+    resolved: ResolvedRequest
+    terms: Terms
+    pool: str
+    wish: JobWish = field(default_factory=JobWish)
+    estimate: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which jobs a worker takes. None: no matter which.
+
+    prefer: the model whose weights it holds; among jobs of equal priority those of this model come first.
+    """
+
+    pool: str | None = None
+    batch_id: str | None = None
+    job_id: str | None = None
+    prefer: str | None = None
+
+
+class JobQueue:
+    """Jobs in the library's database. Every change of state is one committed transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    def add(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Put jobs at the end of the queue, all or none. Returns their ids, an old one for a known client key."""
+        try:
+            return self._add(jobs)
+        except StoreFault as fault:
+            if not isinstance(fault.__cause__, IntegrityError):
+                raise
+            return self._add(jobs)  # somebody submitted the same client key at the same moment
+
+    def _add(self, jobs: Sequence[NewJob]) -> list[str]:
+        with self._store.transaction() as session:
+            known = _known_keys(session, jobs)
+            position = _last_position(session)
+            for job in jobs:
+                if job.wish.client_key in known:
+                    continue
+                position += 1
+                session.add(_row_of(job, position))
+                if job.wish.client_key is not None:
+                    known[job.wish.client_key] = job.id
+        return [known.get(job.wish.client_key or "", job.id) for job in jobs]
+
+    def begin(self, job: NewJob, worker: WorkerRow) -> Lease:
+        """Enter a job that somebody waits for, already taken by the worker of that process."""
+        with self._store.transaction() as session:
+            row = _row_of(job, _last_position(session) + 1)
+            row.is_attended = True
+            session.add(row)
+            session.flush()
+            return _take(session, row, worker)
+
+    # -- taking -------------------------------------------------------------------------------------------------
+
+    def claim(self, worker: WorkerRow, scope: Scope) -> Lease | None:
+        """Take the next job that this worker may run, or None. No two workers get the same one."""
+        if not self.has_claimable(scope, worker):
+            return None
+        with self._store.transaction() as session:
+            if _is_paused(session):
+                return None
+            row = _left_over(session, scope, worker) or _next(session, scope)
+            return None if row is None else _take(session, row, worker)
+
+    def take(self, job_id: str, worker: WorkerRow) -> Lease:
+        """Take up a job that has ended, for what a person wants of its clip. Raises `LeaseLost` if it has not ended."""
+        with self._store.transaction() as session:
+            row = session.get(JobRow, job_id, with_for_update=True)
+            if row is None or row.state not in FINAL:
+                raise LeaseLost("another process works on this job", got=job_id, fix="wait for it")
+            row.is_attended = True
+            return _take(session, row, worker)
+
+    def dismiss(self, job_id: str) -> None:
+        """Write that people gave up a job that had ended; nothing happens to one that has not."""
+        has_ended = (JobRow.id == job_id) & JobRow.state.in_(FINAL)
+        with self._store.transaction() as session:
+            session.execute(
+                sa.update(JobRow).where(has_ended).values(state=JobState.CANCELED, ended_at=datetime.now(UTC))
+            )
+
+    def has_claimable(self, scope: Scope, worker: WorkerRow) -> bool:
+        """Say whether there is a job to take. Locks nothing."""
+        with self._store.database.read() as session:
+            if _is_paused(session):
+                return False
+            left_over = session.scalar(sa.select(JobRow.id).where(_is_left_over(worker) & _in_scope(scope)).limit(1))
+            return (left_over or session.scalar(sa.select(JobRow.id).where(_waits(scope)).limit(1))) is not None
+
+    def count_open(self, scope: Scope) -> int:
+        """Return how many jobs in a worker's scope are not finished, those that are paused left out."""
+        waits = (JobRow.state == JobState.QUEUED) & JobRow.is_paused.is_(False)
+        is_open = (waits | (JobRow.state == JobState.RUNNING)) & JobRow.is_attended.is_(False)
+        with self._store.database.read() as session:
+            return session.scalar(sa.select(sa.func.count()).where(is_open & _in_scope(scope))) or 0
+
+    def streak(self, worker_id: str, model: str) -> int:
+        """Return how many jobs of this model the worker took in a row, up to `MAX_STREAK`."""
+        query = (
+            sa.select(JobRow.model)
+            .join(AttemptRow, AttemptRow.job_id == JobRow.id)
+            .where(AttemptRow.worker == worker_id)
+            .order_by(AttemptRow.started_at.desc())
+            .limit(MAX_STREAK)
+        )
+        with self._store.database.read() as session:
+            models = list(session.scalars(query))
+        return next((number for number, other in enumerate(models) if other != model), len(models))
+
+    # -- what the holder of a job writes ------------------------------------------------------------------------
+
+    def report(self, session: Session, lease: Lease, progress: Progress | None) -> None:
+        """Write how far a job is. Raises `LeaseLost`."""
+        _write(session, lease, progress=None if progress is None else progress.as_json())
+
+    def asked(self, lease: Lease) -> str | None:
+        """Return what people ask of this job: cancel, pause or nothing. Raises `LeaseLost`."""
+        with self._store.database.read() as session:
+            row = session.execute(sa.select(JobRow.asked).where(_held(lease))).first()
+        if row is None:
+            raise _lost(lease)
+        asked: str | None = row[0]
+        return asked
+
+    def save_operation(self, lease: Lease, operation: dict[str, Any]) -> None:
+        """Keep a remote operation, so that a restart polls it instead of paying again. Raises `LeaseLost`."""
+        with self._store.transaction() as session:
+            _write(session, lease, operation=operation)
+
+    def succeed(self, session: Session, lease: Lease, timings: dict[str, float]) -> None:
+        """End a job well, in the transaction that admits its clip. Raises `LeaseLost`."""
+        self._close(session, lease, JobState.SUCCEEDED, None, None, timings)
+
+    def end(
+        self,
+        lease: Lease,
+        state: JobState,
+        *,
+        reason: FailureReason | None = None,
+        error: dict[str, Any] | None = None,
+        timings: dict[str, float] | None = None,
+    ) -> None:
+        """Write a final state. Raises `LeaseLost`."""
+        with self._store.transaction() as session:
+            self._close(session, lease, state, reason, error, timings)
+
+    def put_back(
+        self,
+        lease: Lease,
+        outcome: str,
+        *,
+        error: dict[str, Any] | None = None,
+        timings: dict[str, float] | None = None,
+        is_refused: bool = False,
+    ) -> None:
+        """Let a job go that is not finished; it keeps its place. is_refused: paused, for the error that it shows."""
+        with self._store.transaction() as session:
+            is_pausing = sa.func.coalesce(JobRow.asked, "") == "pause"
+            back: dict[str, Any] = {"state": JobState.QUEUED, "worker": None, "process": None, "asked": None}
+            back |= {"progress": None}
+            back |= {"is_paused": True, "error": error} if is_refused else {}
+            _write(session, lease, **{"is_paused": sa.or_(JobRow.is_paused, is_pausing), **back})
+            _close_attempt(session, lease, outcome, error, timings)
+
+    def _close(
+        self,
+        session: Session,
+        lease: Lease,
+        state: JobState,
+        reason: FailureReason | None,
+        error: dict[str, Any] | None,
+        timings: dict[str, float] | None,
+    ) -> None:
+        if state not in FINAL:
+            raise ValueError(f"{state} is not a final state")
+        end = {"state": state, "reason": reason, "error": error, "ended_at": datetime.now(UTC)}
+        _write(session, lease, **end, asked=None, progress=None, is_attended=False)
+        _close_attempt(session, lease, state, error, timings)
+
+    # -- after a worker's death ---------------------------------------------------------------------------------
+
+    def orphans(self) -> list[JobRow]:
+        """Return the jobs in work whose worker is not on the roll."""
+        living = sa.select(WorkerRow.id)
+        is_left = sa.or_(JobRow.worker.is_(None), JobRow.worker.not_in(living))
+        with self._store.database.read() as session:
+            rows = list(session.scalars(sa.select(JobRow).where((JobRow.state == JobState.RUNNING) & is_left)))
+            session.expunge_all()
+        return rows
+
+    def take_back(self, orphan: JobRow) -> JobState | None:
+        """Put a dead worker's job into the queue again, or end it. Returns its state; None if somebody else was faster.
+
+        A job that people canceled is canceled, one that killed `MAX_DEATHS` workers has failed.
+        """
+        died = {
+            "type": "WorkerDied",
+            "message": "the process that ran it ended",
+            "fix": f"`studio queue retry {orphan.id}`",
+        }
+        with self._store.transaction() as session:
+            changes: dict[str, Any] = {"worker": None, "process": None, "asked": None, "progress": None}
+            state = JobState.QUEUED
+            if orphan.asked == "cancel":
+                state = JobState.CANCELED
+            elif orphan.deaths + 1 >= MAX_DEATHS:
+                state = JobState.FAILED
+                many = f"{MAX_DEATHS} processes ended while they ran it, perhaps for want of memory"
+                changes |= {"reason": FailureReason.INTERRUPTED, "error": died | {"message": many}}
+            if state in FINAL:
+                changes["ended_at"] = datetime.now(UTC)
+            is_paused = orphan.is_paused or orphan.asked == "pause"
+            changes |= {"state": state, "token": orphan.token + 1, "deaths": orphan.deaths + 1, "is_paused": is_paused}
+            same = (JobRow.id == orphan.id) & (JobRow.token == orphan.token) & (JobRow.state == orphan.state)
+            if session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount != 1:  # type: ignore[attr-defined]
+                return None
+            lease = Lease(job_id=orphan.id, worker=orphan.worker or "", token=orphan.token)
+            _close_attempt(session, lease, "died", died, None)
+        return state
+
+    def end_orphan(
+        self, orphan: JobRow, state: JobState, reason: FailureReason | None, error: dict[str, Any] | None
+    ) -> bool:
+        """End the job of a person whose process died. Returns False if somebody else was faster."""
+        end = {"state": state, "reason": reason, "error": error, "ended_at": datetime.now(UTC)}
+        changes = {
+            **end,
+            "token": orphan.token + 1,
+            "worker": None,
+            "asked": None,
+            "progress": None,
+            "is_attended": False,
+        }
+        same = (JobRow.id == orphan.id) & (JobRow.token == orphan.token) & (JobRow.state == orphan.state)
+        with self._store.transaction() as session:
+            if session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount != 1:  # type: ignore[attr-defined]
+                return False
+            lease = Lease(job_id=orphan.id, worker=orphan.worker or "", token=orphan.token)
+            _close_attempt(session, lease, "died", error, None)
+        return True
+
+
+def _row_of(job: NewJob, position: float) -> JobRow:
+    wish = job.wish
+    return JobRow(
+        id=job.id,
+        state=JobState.QUEUED,
+        model=job.resolved.model,
+        request=job.resolved.as_json(),
+        pool=job.pool,
+        priority=wish.priority,
+        position=position,
+        is_paused=False,
+        is_attended=False,
+        batch_id=wish.batch_id,
+        entry=wish.entry,
+        client_key=wish.client_key,
+        terms=job.terms.as_json(),
+        token=0,
+        deaths=0,
+        estimate=job.estimate,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _known_keys(session: Session, jobs: Sequence[NewJob]) -> dict[str | None, str]:
+    keys = [job.wish.client_key for job in jobs if job.wish.client_key is not None]
+    known: dict[str | None, str] = {}
+    for start in range(0, len(keys), 500):  # databases limit the number of parameters
+        query = sa.select(JobRow.client_key, JobRow.id).where(JobRow.client_key.in_(keys[start : start + 500]))
+        known.update((row[0], row[1]) for row in session.execute(query))
+    return known
+
+
+def _last_position(session: Session) -> float:
+    return session.scalar(sa.select(sa.func.max(JobRow.position))) or 0.0
+
+
+def _is_paused(session: Session) -> bool:
+    switch = session.get(SwitchRow, QUEUE_PAUSED)
+    return switch is not None and switch.is_on
+
+
+def _in_scope(scope: Scope) -> sa.ColumnElement[bool]:
+    conditions: list[sa.ColumnElement[bool]] = [sa.true()]
+    if scope.pool is not None:
+        conditions.append(JobRow.pool == scope.pool)
+    if scope.batch_id is not None:
+        conditions.append(JobRow.batch_id == scope.batch_id)
+    if scope.job_id is not None:
+        conditions.append(JobRow.id == scope.job_id)
+    return sa.and_(*conditions)
+
+
+def _waits(scope: Scope) -> sa.ColumnElement[bool]:
+    is_free = JobRow.is_paused.is_(False) & JobRow.is_attended.is_(False)
+    return (JobRow.state == JobState.QUEUED) & is_free & _in_scope(scope)
+
+
+def _is_left_over(worker: WorkerRow) -> sa.ColumnElement[bool]:
+    """A worker asks only while it works on nothing: what still has its name is left from a write that failed."""
+    is_own = (JobRow.worker == worker.id) & (JobRow.state == JobState.RUNNING)
+    return is_own & JobRow.is_attended.is_(False)
+
+
+def _left_over(session: Session, scope: Scope, worker: WorkerRow) -> JobRow | None:
+    return session.scalars(sa.select(JobRow).where(_is_left_over(worker) & _in_scope(scope)).limit(1)).first()
+
+
+def _next(session: Session, scope: Scope) -> JobRow | None:
+    """Return the first job in line, or the first of the loaded model among those of the same priority."""
+    line = sa.select(JobRow).where(_waits(scope)).order_by(JobRow.priority.desc(), JobRow.position, JobRow.id).limit(1)
+    first = session.scalars(line.with_for_update(skip_locked=True)).first()
+    if first is None or scope.prefer in (None, first.model):
+        return first
+    same = line.where(JobRow.model == scope.prefer, JobRow.priority == first.priority)
+    return session.scalars(same.with_for_update(skip_locked=True)).first() or first
+
+
+def _take(session: Session, row: JobRow, worker: WorkerRow) -> Lease:
+    now = datetime.now(UTC)
+    row.token += 1
+    row.state, row.worker, row.process = JobState.RUNNING, worker.id, str(worker.pid)
+    row.started_at, row.ended_at, row.reason, row.error, row.progress = now, None, None, None, None
+    session.add(
+        AttemptRow(
+            job_id=row.id, number=row.token, worker=worker.id, host=worker.host, device=worker.device, started_at=now
+        )
+    )
+    session.flush()
+    return Lease(job_id=row.id, worker=worker.id, token=row.token)
+
+
+def _held(lease: Lease) -> sa.ColumnElement[bool]:
+    return (JobRow.id == lease.job_id) & (JobRow.token == lease.token) & (JobRow.state == JobState.RUNNING)
+
+
+def _write(session: Session, lease: Lease, **changes: Any) -> None:
+    if session.execute(sa.update(JobRow).where(_held(lease)).values(**changes)).rowcount != 1:  # type: ignore[attr-defined]
+        raise _lost(lease)
+
+
+def _close_attempt(
+    session: Session, lease: Lease, outcome: str, error: dict[str, Any] | None, timings: dict[str, float] | None
+) -> None:
+    same = (AttemptRow.job_id == lease.job_id) & (AttemptRow.number == lease.token)
+    values = {"outcome": outcome, "error": error, "timings": timings, "ended_at": datetime.now(UTC)}
+    session.execute(sa.update(AttemptRow).where(same).values(**values))
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost("another worker took this job over", field="job", got=lease.job_id, fix="leave it to that one")

@@ -1,0 +1,204 @@
+"""A worker: takes jobs from the queue, one after the other, and keeps a model's weights from one to the next."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from studio.errors import Canceled, EnvironmentFault, RequestError, StudioError, VerificationFailed
+from studio.generator import Generator
+from studio.jobs.budget import UNPAID, refusal_of
+from studio.jobs.lease import Lease, LeaseLost, Stopped
+from studio.jobs.quarantine import InWork
+from studio.jobs.queue import MAX_STREAK, Scope
+from studio.jobs.roll import Badge, WorkerCard
+from studio.jobs.run import PASSING_FAULTS
+from studio.jobs.states import FailureReason, JobState
+from studio.jobs.workshop import Workshop
+
+POLL_SECONDS = 0.2
+RECOVERY_SECONDS = 2.0
+RESIDENT_SECONDS = 600.0  # weights of which nobody had need for so long make room for others
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+PATIENCE_SECONDS = 600.0  # a disk that stays full for longer, or a database that is gone, needs a person
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """How many jobs a worker brought to which end. put_back: they go on later."""
+
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    put_back: int = 0
+
+
+class Resident:
+    """The weights that a worker holds: of one model, from one job to the next."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._generator: Generator | None = None
+        self._used_at = 0.0
+
+    @property
+    def model(self) -> str | None:
+        return None if self._generator is None else self._generator.spec.id
+
+    @contextmanager
+    def session(self, generator: Generator) -> Iterator[None]:
+        """Hold this generator's session; it stays open after the context, until another is wanted."""
+        if self._generator is not generator:
+            self.close()
+            self._stack.enter_context(generator.session())
+            self._generator = generator
+        yield
+        self._used_at = time.monotonic()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._generator = None
+        self._stack.close()
+
+    def close_if_idle(self) -> None:
+        """Give the memory back if nobody needed the weights for `RESIDENT_SECONDS`."""
+        if self._generator is not None and time.monotonic() - self._used_at > RESIDENT_SECONDS:
+            self.close()
+
+
+class Worker:
+    """Runs jobs of the queue in this process until it is told to stop.
+
+    card: what it says of itself, and so which jobs it takes. tell: is told what it does, in sentences for people.
+    """
+
+    def __init__(self, shop: Workshop, card: WorkerCard, tell: Callable[[str], None] = lambda _text: None) -> None:
+        self._shop = shop
+        self._card = card
+        self._tell = tell
+        self._resident = Resident()
+        self._recovered_at = -RECOVERY_SECONDS
+        self._pause = 0.0
+        self._trouble_since: float | None = None
+        self.id: str | None = None  # on the roll, once it works
+
+    def run(self, stop: threading.Event, *, drain: bool = False) -> Tally:
+        """Work until `stop` is set, or with `drain` until no job is left.
+
+        A job in hand when `stop` is set is put back at its next step, with what was sampled so far.
+        Raises an `EnvironmentFault` that lasts longer than `PATIENCE_SECONDS`; no job is lost by it.
+        """
+        tally = Tally()
+        with self._shop.roll.enlist(self._card) as badge:
+            self.id = badge.id
+            try:
+                while not stop.is_set():
+                    try:
+                        is_over = self._turn(badge, tally, stop, drain=drain)
+                        self._trouble_since, self._pause = None, 0.0
+                    except EnvironmentFault as fault:
+                        self._wait_out(fault, stop)
+                        continue
+                    if is_over:
+                        break
+            finally:
+                self._resident.close()
+        return tally
+
+    def _turn(self, badge: Badge, tally: Tally, stop: threading.Event, *, drain: bool) -> bool:
+        """Run one job if there is one. Returns whether the work is over."""
+        self._recover()
+        scope = Scope(pool=self._card.pool, batch_id=self._card.batch_id, prefer=self._preferred(badge))
+        lease = self._shop.queue.claim(badge.row, scope)
+        if lease is not None:
+            self._work(badge, lease, tally, stop)
+            return False
+        if drain and self._shop.queue.count_open(scope) == 0:
+            return True
+        self._resident.close_if_idle()
+        stop.wait(POLL_SECONDS)
+        return False
+
+    def _work(self, badge: Badge, lease: Lease, tally: Tally, stop: threading.Event) -> None:
+        row = self._shop.store.job(lease.job_id)
+        if row is None:
+            return
+        refusal = refusal_of(self._shop.store, self._shop.settings, row)
+        if refusal is not None:
+            self._shop.queue.put_back(lease, UNPAID, error=refusal.as_json(), is_refused=True)
+            tally.put_back += 1
+            self._tell(f"{lease.job_id}: paused: {refusal.sentence()}")
+            return
+        self._tell(f"{lease.job_id}: {row.model}")
+        with badge.holding(lease, row.model):
+            try:
+                order = self._shop.order(row)
+                order = replace(
+                    order,
+                    observe=badge.show,
+                    asked=lambda: badge.asked or ("stop" if stop.is_set() else None),
+                    open_session=self._resident.session,
+                )
+            except StudioError as error:
+                reason = FailureReason.REQUEST if isinstance(error, RequestError) else FailureReason.ENVIRONMENT
+                self._shop.queue.end(lease, JobState.FAILED, reason=reason, error=error.as_json())
+                self._told(tally, lease, error)
+                return
+            try:
+                self._shop.runner.run(lease, order)
+                tally.succeeded += 1
+                self._tell(f"{lease.job_id}: sealed")
+            except PASSING_FAULTS:
+                tally.put_back += 1
+                raise
+            except InWork:  # a process that is just dying holds its folder a moment longer than its name
+                self._shop.queue.put_back(lease, "waits")
+                stop.wait(POLL_SECONDS)
+            except StudioError as error:
+                self._told(tally, lease, error)
+            except Exception as error:  # whatever a model's code raises, the next job may do better
+                _log.exception("job %s", lease.job_id)
+                self._told(tally, lease, error)
+
+    def _told(self, tally: Tally, lease: Lease, error: Exception) -> None:
+        match error:
+            case Stopped() | LeaseLost():
+                tally.put_back += 1
+            case Canceled():
+                tally.canceled += 1
+            case VerificationFailed():  # the clip was made well enough; its checks keep it back
+                tally.failed += 1
+            case _:
+                tally.failed += 1
+                self._resident.close()  # whatever state it is in
+        sentence = error.sentence() if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
+        self._tell(f"{lease.job_id}: {sentence}")
+
+    def _preferred(self, badge: Badge) -> str | None:
+        model = self._resident.model
+        if model is None or self._shop.queue.streak(badge.id, model) >= MAX_STREAK:
+            return None
+        return model
+
+    def _recover(self) -> None:
+        """Take up what dead workers left, now and then."""
+        if time.monotonic() - self._recovered_at < RECOVERY_SECONDS:
+            return
+        for job_id in self._shop.runner.recover():
+            self._tell(f"{job_id}: the process that ran it ended; it goes on from its last checkpoint")
+        self._recovered_at = time.monotonic()
+
+    def _wait_out(self, fault: EnvironmentFault, stop: threading.Event) -> None:
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        if now - self._trouble_since > PATIENCE_SECONDS:
+            raise fault
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        self._tell(f"waiting {self._pause:.0f} s: {fault.sentence()}")
+        stop.wait(self._pause)
