@@ -6,6 +6,9 @@ import hashlib
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -95,6 +98,9 @@ class _Checked:
     height: int | None = None
 
 
+_JUDGED: ContextVar[dict[Conditioning, _Checked | UnreadableMedia] | None] = ContextVar("judged", default=None)
+
+
 def _conditionings(request: GenerationRequest, task: Task) -> tuple[_Checked, ...]:
     wanted, given = set(ROLES_OF_TASK[task]), {item.role for item in request.conditionings}
     for role in sorted(wanted - given):
@@ -107,7 +113,32 @@ def _conditionings(request: GenerationRequest, task: Task) -> tuple[_Checked, ..
     return tuple(_check(item) for item in request.conditionings)
 
 
+@contextmanager
+def reading_each_file_once() -> Iterator[None]:
+    """While this lasts, a file that many requests start from is read and judged once, here and in this thread alone."""
+    token = _JUDGED.set({})
+    try:
+        yield
+    finally:
+        _JUDGED.reset(token)
+
+
 def _check(item: Conditioning) -> _Checked:
+    judged = _JUDGED.get()
+    if judged is None:
+        return _read(item)
+    if item not in judged:
+        try:
+            judged[item] = _read(item)
+        except UnreadableMedia as error:
+            judged[item] = error
+    found = judged[item]
+    if isinstance(found, UnreadableMedia):
+        raise found.with_traceback(None)
+    return found
+
+
+def _read(item: Conditioning) -> _Checked:
     width = height = None
     if item.role is not Role.SOURCE_VIDEO:
         height, width = read_image(item.path, field=ARGUMENT_OF_ROLE.get(item.role, item.role.value)).shape[:2]
