@@ -4,6 +4,8 @@ StudioError
 ├── RequestError            the person asking can mend it          (exit code 2)
 │   ├── UnknownModel
 │   ├── UnknownAsset        (studio.library.store)
+│   ├── UnknownBatch        (studio.jobs.batches)
+│   ├── OverBudget          a remote job would cost more than a budget has room for (studio.jobs.budget)
 │   ├── InWork              another process works on the job (studio.jobs.quarantine)
 │   ├── UnsupportedValue    a field outside what the model allows
 │   ├── BatchFaults         all that is wrong with a batch file (studio.batch.faults)

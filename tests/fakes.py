@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,12 @@ def write_scripted_rows(folder: Path) -> Path:
     return folder
 
 
+def write_scripted_row(folder: Path, model: str, settings: str) -> None:
+    """Add one row to a catalog folder. settings: of the moving script, such as ``price = 1.0``."""
+    row = ROW.format(id=model, script="moving").replace('script = "moving"', f'script = "moving", {settings}')
+    (folder / f"{model}.toml").write_text(row)
+
+
 class ScriptedGenerator:
     """Makes a clip by drawing it, or fails in the way its row's script says."""
 
@@ -72,9 +79,14 @@ class ScriptedGenerator:
             vram_bytes=0,
             ram_bytes=10**6,
             disk_bytes=10**5,
-            cost=Cost(amount=0.0, currency="USD"),
+            cost=self._cost(),
             basis="a script",
         )
+
+    def _cost(self) -> Cost | None:
+        """Return what the row's settings say: nothing where they are silent, None for a price that nobody knows."""
+        price = self.spec.settings.get("price", 0.0)
+        return None if price == "unknown" else Cost(amount=float(price), currency="USD")
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -91,6 +103,7 @@ class ScriptedGenerator:
         total = resolved.num_inference_steps or 1
         for done in range(1, total + 1):
             run.raise_if_canceled()
+            time.sleep(self.spec.settings.get("seconds_per_step", 0))
             run.progress(done, total, Preview(image=np.zeros((8, 8, 3), np.uint8)))
         if script == "raises":
             raise GenerationFailed("the script says so")

@@ -57,10 +57,11 @@ class Copies:
                 key = copy_key(self._batch_path, entry.output)
                 deliver(asset.path, entry.output, overwrite=self._overwrite, key=key)
         except StudioError as error:
-            error.advise(f"the clip is sealed and in the library: `studio library export {asset.id} FILE` copies it")
             self.errors[entry.number] = error
             if isinstance(error, DiskFull):
+                error.advise("the clip is sealed and in the library; free some space, then --resume copies it")
                 raise
+            error.advise(f"the clip is sealed and in the library: `studio library export {asset.id} FILE` copies it")
         except OSError as error:
             reason = f"the clip cannot be copied there ({error.strerror or error})"
             self.errors[entry.number] = OutputRefused(reason, field="output", got=entry.output)

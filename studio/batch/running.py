@@ -142,7 +142,8 @@ class BatchRun:
         try:
             self.studio.runner.recover()
             glances = self.rows.glances(self.batch.id)
-            self._copy(glances)
+            is_over = all(job.is_final or job.is_waiting_for_a_person for job in glances)
+            self._copy(glances, is_last=is_over)
             is_paused = self.studio.desk.is_queue_paused()
         except EnvironmentFault as fault:
             self._bear(fault)
@@ -152,10 +153,13 @@ class BatchRun:
         if is_paused:
             self._tell_once("the queue is paused; `studio queue resume` lets it go on")
         self.pause = max(LOOK_SECONDS, _LOOK_SHARE * (time.monotonic() - before))
-        return all(job.is_final or job.is_waiting_for_a_person for job in glances)
+        return is_over
 
-    def _copy(self, glances: Sequence[Glance]) -> None:
-        """Make the copies that jobs which have succeeded want. A disk that is full may have room later."""
+    def _copy(self, glances: Sequence[Glance], *, is_last: bool) -> None:
+        """Make the copies that jobs which have succeeded want. A disk that is full may have room later.
+
+        is_last: there is no later; each copy is tried, so that it is known which ones are missing.
+        """
         done = {job.entry: job.id for job in glances if job.state == JobState.SUCCEEDED}
         wanted = [item for item in self.plan.file.entries if item.number in done and self.plan.copies.wants(item)]
         assets = self.rows.assets(done[entry.number] for entry in wanted)
@@ -167,7 +171,8 @@ class BatchRun:
                 self.plan.copies.make(entry, asset)
             except DiskFull as fault:
                 self._tell_once(fault.sentence())
-                return
+                if not is_last:
+                    return
 
     def _view(self, glances: Sequence[Glance]) -> BatchView:
         numbers = {entry.number for entry in self.plan.file.entries}

@@ -77,7 +77,7 @@ class _Slot:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     quick_deaths: int = 0
-    pause: float = field(default=FIRST_PAUSE_SECONDS)
+    pause: float = field(default_factory=lambda: FIRST_PAUSE_SECONDS)
     due: float = 0.0
     log_from: int = 0
     is_given_up: bool = False
@@ -103,6 +103,7 @@ class WorkerProcesses:
         self._command = tuple(command)
         self._tell = tell
         self._last_words = ""
+        self._is_over = False
 
     @property
     def size(self) -> int:
@@ -129,6 +130,8 @@ class WorkerProcesses:
                     self._mourn(slot, code)
             elif time.monotonic() >= slot.due:
                 self._spawn(slot)
+        if self._is_over:
+            return
         manned = {slot.post.pool for slot in self._slots if not slot.is_given_up}
         if any(slot.post.pool not in manned for slot in self._slots):
             raise EnvironmentFault(
@@ -139,6 +142,7 @@ class WorkerProcesses:
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Let each worker finish its step and go; whoever is not gone in time is ended at once."""
+        self._is_over = True
         for slot in self._slots:
             slot.is_given_up = True
             if slot.process is not None and slot.process.stdin is not None:
@@ -153,6 +157,7 @@ class WorkerProcesses:
 
     def kill(self) -> None:
         """End all at once, with whatever they started."""
+        self._is_over = True
         for slot in self._slots:
             slot.is_given_up = True
             process = slot.process

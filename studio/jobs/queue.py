@@ -61,12 +61,13 @@ class JobQueue:
 
     def add(self, jobs: Sequence[NewJob]) -> list[str]:
         """Put jobs at the end of the queue, all or none. Returns their ids, an old one for a known client key."""
-        try:
-            return self._add(jobs)
-        except StoreFault as fault:
-            if not isinstance(fault.__cause__, IntegrityError):
-                raise
-            return self._add(jobs)  # somebody submitted the same client key at the same moment
+        for is_last in (False, False, True):
+            try:
+                return self._add(jobs)
+            except StoreFault as fault:  # somebody submitted the same client key at the same moment
+                if is_last or not isinstance(fault.__cause__, IntegrityError):
+                    raise
+        raise AssertionError("unreachable")
 
     def _add(self, jobs: Sequence[NewJob]) -> list[str]:
         with self._store.transaction() as session:
@@ -193,13 +194,22 @@ class JobQueue:
         timings: dict[str, float] | None = None,
         is_refused: bool = False,
     ) -> None:
-        """Let a job go that is not finished; it keeps its place. is_refused: paused, for the error that it shows."""
+        """Let a job go that is not finished; it keeps its place. is_refused: paused, for the error that it shows.
+
+        One that people canceled or paused meanwhile is canceled or paused.
+        """
         with self._store.transaction() as session:
-            is_pausing = sa.func.coalesce(JobRow.asked, "") == "pause"
+            asked = session.scalar(sa.select(JobRow.asked).where(_held(lease)).with_for_update())
+            if asked == "cancel":
+                self._close(session, lease, JobState.CANCELED, None, None, timings)
+                return
             back: dict[str, Any] = {"state": JobState.QUEUED, "worker": None, "process": None, "asked": None}
             back |= {"progress": None}
-            back |= {"is_paused": True, "error": error} if is_refused else {}
-            _write(session, lease, **{"is_paused": sa.or_(JobRow.is_paused, is_pausing), **back})
+            if asked == "pause" or is_refused:
+                back |= {"is_paused": True}
+            if is_refused:
+                back |= {"error": error}
+            _write(session, lease, **back)
             _close_attempt(session, lease, outcome, error, timings)
 
     def _close(

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from studio.errors import Canceled, EnvironmentFault, RequestError, StudioError, VerificationFailed
@@ -24,6 +24,8 @@ POLL_SECONDS = 0.2
 RECOVERY_SECONDS = 2.0
 RESIDENT_SECONDS = 600.0  # weights of which nobody had need for so long make room for others
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+# So many jobs in a row that this machine, not their request, is at fault for: it would fail all the others too.
+MAX_STRIKES = 3
 PATIENCE_SECONDS = 600.0  # a disk that stays full for longer, or a database that is gone, needs a person
 
 _log = logging.getLogger(__name__)
@@ -72,6 +74,14 @@ class Resident:
             self.close()
 
 
+class _Unfit(Exception):
+    """This machine cannot run such jobs; others may."""
+
+    def __init__(self, fault: EnvironmentFault) -> None:
+        super().__init__(fault.sentence())
+        self.fault = fault
+
+
 class Worker:
     """Runs jobs of the queue in this process until it is told to stop.
 
@@ -81,18 +91,20 @@ class Worker:
     def __init__(self, shop: Workshop, card: WorkerCard, tell: Callable[[str], None] = lambda _text: None) -> None:
         self._shop = shop
         self._card = card
-        self._tell = tell
+        self._speak = tell
         self._resident = Resident()
         self._recovered_at = -RECOVERY_SECONDS
         self._pause = 0.0
         self._trouble_since: float | None = None
+        self._strikes = 0
         self.id: str | None = None  # on the roll, once it works
 
     def run(self, stop: threading.Event, *, drain: bool = False) -> Tally:
         """Work until `stop` is set, or with `drain` until no job is left.
 
         A job in hand when `stop` is set is put back at its next step, with what was sampled so far.
-        Raises an `EnvironmentFault` that lasts longer than `PATIENCE_SECONDS`; no job is lost by it.
+        Raises an `EnvironmentFault` that lasts longer than `PATIENCE_SECONDS`, or that `MAX_STRIKES` jobs in a row
+        ended with; no job is lost by it.
         """
         tally = Tally()
         with self._shop.roll.enlist(self._card) as badge:
@@ -107,6 +119,8 @@ class Worker:
                         continue
                     if is_over:
                         break
+            except _Unfit as unfit:
+                raise unfit.fault from unfit
             finally:
                 self._resident.close()
         return tally
@@ -153,6 +167,7 @@ class Worker:
             try:
                 self._shop.runner.run(lease, order)
                 tally.succeeded += 1
+                self._strikes = 0
                 self._tell(f"{lease.job_id}: sealed")
             except PASSING_FAULTS:
                 tally.put_back += 1
@@ -179,6 +194,14 @@ class Worker:
                 self._resident.close()  # whatever state it is in
         sentence = error.sentence() if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
         self._tell(f"{lease.job_id}: {sentence}")
+        if isinstance(error, EnvironmentFault) and not isinstance(error, LeaseLost):
+            self._strikes += 1
+            if self._strikes >= MAX_STRIKES:
+                raise _Unfit(error)
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # the disk of the log may be full
+            self._speak(text)
 
     def _preferred(self, badge: Badge) -> str | None:
         model = self._resident.model

@@ -122,7 +122,8 @@ def test_a_log_that_has_grown_is_put_aside(tmp_path: Path) -> None:
 def test_no_worker_outlives_a_front_end_that_is_killed(tmp_path: Path) -> None:
     parent = (
         "import sys, time; from pathlib import Path; from studio.jobs.processes import Post, WorkerProcesses\n"
-        f"crew = WorkerProcesses([Post(name='cpu', arguments=('--attached', '--device', 'cpu'))], Path({str(tmp_path)!r}))\n"
+        "post = Post(name='cpu', arguments=('--attached', '--device', 'cpu'))\n"
+        f"crew = WorkerProcesses([post], Path({str(tmp_path)!r}))\n"
         "crew.start(); print(*crew.pids, flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "STUDIO_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}

@@ -15,7 +15,7 @@ import pytest
 
 from studio.app import Studio
 from studio.consistency.policy import Policy
-from studio.errors import DiskFull, GenerationFailed, RequestError, StoreBusy
+from studio.errors import DiskFull, GenerationFailed, OutOfMemory, RequestError, StoreBusy
 from studio.generator import RunContext
 from studio.jobs import worker as worker_module
 from studio.jobs.failure import error_of_job
@@ -254,20 +254,9 @@ def test_the_attempts_that_are_left_are_made_after_a_kill(studio: Studio) -> Non
         assert lease is not None
         row = studio.store.job(job.id)
         assert row is not None
-        with pytest.raises(SystemExit):
-            stop_at = iter([False, True])
-            original = studio.runner._sample
-
-            def sample(*given: Any) -> None:
-                if next(stop_at):
-                    raise SystemExit
-                original(*given)
-
-            studio.runner._sample = sample  # type: ignore[method-assign]
-            try:
-                list(studio.runner._generate(lease, studio.workshop.order(row)))
-            finally:
-                studio.runner._sample = original  # type: ignore[method-assign]
+        made = studio.runner._generate(lease, studio.workshop.order(row))
+        assert next(made) == job.id  # the first attempt is in quarantine; then the process dies
+        made.close()
     assert drain(studio) == Tally(succeeded=1)
     asset = studio.store.asset(job.id)
     assert asset.standing == "passed"
@@ -322,3 +311,27 @@ def test_checkpoints_go_when_nobody_may_want_them_any_more(studio: Studio, monke
     assert not studio.quarantine.has_checkpoints(job.id)
     assert studio.desk.remove(job.id).id == job.id
     assert studio.desk.jobs() == []
+
+
+def test_a_machine_that_is_unfit_does_not_fail_the_whole_queue(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [submit(studio, seed=seed) for seed in range(6)]
+
+    def generate(_resolved: ResolvedRequest, _run: RunContext) -> FrameClip:
+        raise OutOfMemory("the card has no memory left")
+
+    monkeypatch.setattr(generator_of(studio), "generate", generate)
+    with pytest.raises(OutOfMemory):
+        drain(studio)
+    states = [studio.desk.job(job.id).state for job in jobs]
+    assert states.count(JobState.FAILED) == 3
+    assert states.count(JobState.QUEUED) == 3
+
+
+def test_a_log_on_a_full_disk_does_not_stop_a_worker(studio: Studio) -> None:
+    submit(studio)
+
+    def full(_text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    tally = Worker(studio.workshop, WorkerCard(device="cpu"), full).run(threading.Event(), drain=True)
+    assert tally == Tally(succeeded=1)
