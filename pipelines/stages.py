@@ -31,7 +31,7 @@ class StageShelf:
     def __init__(self, run: RunContext, placement: Placement) -> None:
         self._run = run
         self._device = placement.device
-        self._made_on = f"{placement.device.type} {placement.dtype}"
+        self._made_on = f"{_machine(placement.device)} {placement.dtype}"
 
     def keep(self, stage: str, parts: Mapping[str, Any]) -> None:
         """Keep the result of a stage. Where that cannot be done the work goes on; a retry will start further back.
@@ -66,6 +66,15 @@ def pack(parts: Mapping[str, Any], made_on: str) -> bytes:
     described = json.dumps(_describe(dict(parts), tensors))
     content: bytes = save(tensors, metadata={_MADE_ON: made_on, _PARTS: described})
     return content
+
+
+def _machine(device: Any) -> str:
+    """Return what decides the bits of a sum besides the program: the card, or the number of threads."""
+    import torch
+
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)} {torch.version.cuda}"
+    return f"{device.type} {torch.get_num_threads()}"
 
 
 def unpack(content: bytes, made_on: str, device: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from studio.jobs.desk import JobDesk
 from studio.jobs.job import JobWish, Progress
 from studio.jobs.quarantine import Quarantine
 from studio.jobs.run import JobRunner
+from studio.jobs.spending import forget_job
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.asset import Asset
@@ -56,12 +57,14 @@ class ModelEntry:
 class Studio:
     """The services of the studio over one home folder. Cheap to construct; nothing is opened before it is needed."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, *, catalog: Path | None = None) -> None:
+        """catalog: folder of further rows of models; the one in the home folder by default."""
         self.settings = settings or Settings.read()
+        self._catalog = catalog or self.settings.home / "catalog"
 
     @cached_property
     def registry(self) -> Registry:
-        return Registry(load_catalog_with_plugins(self.settings.home / "catalog"), self.settings)
+        return Registry(load_catalog_with_plugins(self._catalog), self.settings)
 
     @cached_property
     def store(self) -> Store:
@@ -235,7 +238,7 @@ class Studio:
         StampQueue(self.settings).done(asset.id)
         self.store.forget_asset(asset.id)
         if asset.job_id is not None:
-            self.store.forget_job(asset.job_id)
+            forget_job(self.store, asset.job_id)
         return asset
 
     def waiting(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,12 +23,13 @@ from studio.batch.report import write_batch_report
 from studio.batch.results import job_facts, results_of
 from studio.batch.running import BatchRun, BatchView, BatchWatch, Unwatched, posts_for
 from studio.errors import EnvironmentFault, RequestError, StudioError
-from studio.jobs.batches import Batch, BatchRows, Glance, client_key, same_path
+from studio.jobs.batches import Batch, BatchRows, Glance, client_key
 from studio.jobs.budget import OverBudget
 from studio.jobs.devices import devices
 from studio.jobs.job import JobWish
 from studio.jobs.processes import Crew, WorkerProcesses
 from studio.jobs.states import FailureReason, JobState
+from studio.library.asset import Asset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +159,7 @@ class Batches:
         ]
         if wishes:
             desk.submit_many(wishes)
-        _revive(self._studio, rows.glances(batch.id), plan, watch)
+        _revive(self._studio, self.rows, rows.glances(batch.id), plan, watch)
         return batch
 
     def _crew_of(self, wish: BatchWish) -> Any:
@@ -191,7 +193,7 @@ class Batches:
     @contextmanager
     def _alone_with(self, path: Path) -> Iterator[None]:
         """Let no other process run the same file meanwhile."""
-        name = hashlib.sha256(str(same_path(path)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._studio.settings.create_home()
         folder = self._studio.settings.home / "workers"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -219,39 +221,43 @@ def _tell_gone(plan: Plan, watch: BatchWatch) -> None:
         watch.tell(f"no longer in the file, left in the queue outside of this batch: {ids}{more}")
 
 
-def _revive(studio: Studio, glances: Sequence[Glance], plan: Plan, watch: BatchWatch) -> None:
+def _revive(studio: Studio, rows: BatchRows, glances: Sequence[Glance], plan: Plan, watch: BatchWatch) -> None:
     """Take up again what failed or was interrupted, and tell what is left as it is."""
     known = {job.id for job in plan.known.values()}
     left: dict[str, list[int]] = {}
+    made = rows.assets(job.id for job in glances if job.state == JobState.SUCCEEDED)
     for job in glances:
         if job.id not in known:
             continue
         try:
-            reason = _again(studio, job)
+            reason = _again(studio, job, made.get(job.id))
         except RequestError as error:  # somebody else was faster
             reason = error.message
         if reason:
             left.setdefault(reason, []).append(job.entry)
     for reason, numbers in left.items():
         shown = ", ".join(str(number) for number in numbers[:10])
-        watch.tell(f"left alone, {reason}: {shown}{' ...' if len(numbers) > 10 else ''}")
+        watch.tell(f"{reason}: {shown}{' ...' if len(numbers) > 10 else ''}")
 
 
-def _again(studio: Studio, job: Glance) -> str:
+def _again(studio: Studio, job: Glance, made: Asset | None) -> str:
     """Put a job into the queue again if it belongs there. Returns why not, empty where nothing is to be told."""
     match job.state:
         case JobState.FAILED if job.reason == FailureReason.REFUSED:
-            return "refused by their checks (`studio quarantine show` says more)"
+            return "left alone, refused by their checks (`studio quarantine show` says more)"
         case JobState.FAILED:
             studio.desk.retry(job.id)
+        case JobState.SUCCEEDED if made is None or not made.is_there:
+            studio.desk.retry(job.id)
+            return "gone from the library and made again"
         case JobState.CANCELED:
-            return "canceled (`studio queue retry` takes them up again)"
+            return "left alone, canceled (`studio queue retry` takes them up again)"
         case JobState.HELD:
-            return "held for review (`studio quarantine release` or `discard`)"
+            return "left alone, held for review (`studio quarantine release` or `discard`)"
         case JobState.QUEUED if job.is_paused and (job.error or {}).get("type") == OverBudget.__name__:
             studio.desk.resume(job.id)
         case JobState.QUEUED if job.is_paused:
-            return "paused (`studio queue resume` lets them be taken up)"
+            return "left alone, paused (`studio queue resume` lets them be taken up)"
     return ""
 
 

@@ -26,7 +26,9 @@ StudioError
 │   ├── SignerFailed        a key kept elsewhere did not sign (studio.provenance.signers)
 │   ├── NoTimeStamp         the authority for the time gave none (studio.export.stamping)
 │   └── StoreFault          the library's database or folders
-│       └── StoreBusy       the database stays locked by others; the same works later
+│       ├── StoreBusy       the database stays locked by others; the same works later
+│       ├── StoreTaken      somebody else wrote the same at the same moment
+│       └── StoreGone       the connection to it was lost; the same works when it is back
 │           └── ShareFault  the folder that machines share cannot be reached (studio.library.shelf)
 ├── GenerationFailed        the model or the provider failed       (exit code 4)
 │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
@@ -151,6 +153,14 @@ class StoreFault(EnvironmentFault):
 
 class StoreBusy(StoreFault):
     """Others kept the database locked for longer than anybody should wait; nothing was changed."""
+
+
+class StoreTaken(StoreFault):
+    """What may be there only once was written by somebody else at the same moment; nothing was changed."""
+
+
+class StoreGone(StoreFault):
+    """The connection to the database was lost; nobody knows whether what was just written is there."""
 
 
 class GenerationFailed(StudioError):

@@ -78,6 +78,9 @@ class RunContext(Protocol):
     def save_operation(self, operation: Mapping[str, Any]) -> None:
         """Make a remote operation durable; called after submit and before the first poll."""
 
+    def bill(self, cost: Cost) -> None:
+        """Write down what a provider said that it charged; it takes the place of the estimate."""
+
 
 class Generator(Protocol):
     """Turns requests for one model into clips. Synchronous; jobs run it in a worker."""

@@ -134,9 +134,9 @@ def _figures(totals: Totals) -> Iterator[tuple[str, str]]:
         yield "with a failed check", f"{totals.checks['flagged']:,}"
     if totals.seconds:
         yield "working time", time_in_words(totals.seconds)
-    if totals.estimated and not totals.billed:
+    if any(totals.estimated.values()) and not totals.billed:
         yield "estimated", _money(totals.estimated)
-    if totals.billed:
+    if any(totals.billed.values()):
         yield "billed", _money(totals.billed)
 
 

@@ -17,6 +17,7 @@ from studio.consistency.policy import Policy
 from studio.errors import OutputRefused, RequestError
 from studio.jobs.batches import Batch, BatchRows, Glance, same_path
 from studio.jobs.budget import REMOTE, Budget, batch_budget, monthly_budget, require_room_for
+from studio.jobs.devices import require_device
 from studio.jobs.processes import Crew
 from studio.jobs.states import FINAL
 from studio.money import Money
@@ -82,6 +83,8 @@ def plan_batch(studio: Studio, rows: BatchRows, path: Path, wish: BatchWish) -> 
 
     Raises `BatchFaults` with all that is wrong in it, `OverBudget`, or a `RequestError` where a run is unfinished.
     """
+    for device in wish.devices or ():
+        require_device(device)
     home = studio.settings.home
     file = read_batch(path.expanduser())
     file = replace(file, path=same_path(file.path))

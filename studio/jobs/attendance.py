@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from studio.errors import GenerationFailed
-from studio.jobs.budget import require_room_for_new
+from studio.errors import GenerationFailed, RequestError, StudioError
+from studio.jobs.budget import refusal_of, require_room_for_new
 from studio.jobs.context import Observer
 from studio.jobs.desk import JobDesk
 from studio.jobs.failure import error_of_job
@@ -14,7 +15,7 @@ from studio.jobs.job import Job, JobWish, Progress
 from studio.jobs.lease import Lease
 from studio.jobs.queue import NewJob, Scope
 from studio.jobs.roll import Badge, WorkerCard
-from studio.jobs.states import JobState
+from studio.jobs.states import FailureReason, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.asset import Asset
 from studio.request import ResolvedRequest
@@ -59,11 +60,15 @@ class Attendance:
             self._observe(progress)
 
         with badge.holding(lease, row.model):
-            order = replace(
-                self._shop.order(row),
-                observe=observe,
-                asked=lambda: "cancel" if self._is_canceled() else badge.asked,
-            )
+            try:
+                refusal = refusal_of(self._shop.store, self._shop.settings, row)
+                if refusal is not None:  # another job was faster
+                    raise refusal
+                order = self._shop.order(row)
+            except StudioError as error:
+                self._shop.queue.end(lease, JobState.FAILED, reason=FailureReason.REQUEST, error=error.as_json())
+                raise
+            order = replace(order, observe=observe, asked=lambda: "cancel" if self._is_canceled() else badge.asked)
             return self._shop.runner.run(lease, order)
 
     def _from_worker(self, job: Job) -> Asset:
@@ -75,25 +80,30 @@ class Attendance:
                 job = jobs[job.id]
                 if job.progress is not None:
                     self._observe(job.progress)
-                if self._is_canceled() and job.asked is None and not job.is_final:
-                    self._desk.cancel(job.id)
-                if job.state == JobState.QUEUED and not job.is_paused and not self._is_served(job.pool):
-                    return self._take_over(job)
+                if self._is_canceled() and job.asked is None:
+                    self._cancel(job)
+                if self._is_abandoned(job) and (asset := self._take_over(job)) is not None:
+                    return asset
         except KeyboardInterrupt:
-            if not self._desk.job(job.id).is_final:
-                self._desk.cancel(job.id)
+            self._cancel(job)
             raise
         if job.asset_id is None:
             raise error_of_job(job)
         return self._shop.store.asset(job.asset_id)
 
-    def _take_over(self, job: Job) -> Asset:
-        """Go on with a job whose worker has gone."""
+    def _cancel(self, job: Job) -> None:
+        with suppress(RequestError):  # it has just come to its end
+            self._desk.cancel(job.id)
+
+    def _is_abandoned(self, job: Job) -> bool:
+        is_waiting = job.state == JobState.QUEUED and not job.is_paused
+        return is_waiting and not self._desk.is_queue_paused() and not self._is_served(job.pool)
+
+    def _take_over(self, job: Job) -> Asset | None:
+        """Go on with a job whose worker has gone. None if another worker was faster."""
         with self._shop.roll.enlist(self._card) as badge:
             lease = self._shop.queue.claim(badge.row, Scope(job_id=job.id))
-            if lease is not None:
-                return self._run(badge, lease)
-        return self._from_worker(self._desk.job(job.id))
+            return None if lease is None else self._run(badge, lease)
 
     @property
     def _card(self) -> WorkerCard:

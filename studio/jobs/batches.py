@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from studio.errors import RequestError
-from studio.jobs.budget import UNPAID
 from studio.jobs.job import Job, Progress, job_of_row
+from studio.jobs.spending import UNPAID
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.store import Store
@@ -120,7 +120,8 @@ class BatchRows:
         now = datetime.now(UTC)
         batch_id = f"{now:%Y%m%d-%H%M%S}-b{secrets.token_hex(3)}"
         with self._store.transaction() as session:
-            row = BatchRow(id=batch_id, path=str(path), digest=digest, budget=budget, created_at=now)
+            number = 1 + (session.scalar(sa.select(sa.func.max(BatchRow.number))) or 0)
+            row = BatchRow(id=batch_id, number=number, path=str(path), digest=digest, budget=budget, created_at=now)
             session.add(row)
             session.flush()
             return _batch_of_row(row)
@@ -136,12 +137,12 @@ class BatchRows:
         """Return the last run of a file, None if it was never run."""
         query = sa.select(BatchRow).where(BatchRow.path == str(path))
         with self._store.database.read() as session:
-            row = session.scalars(query.order_by(BatchRow.created_at.desc(), BatchRow.id.desc()).limit(1)).first()
+            row = session.scalars(query.order_by(BatchRow.number.desc(), BatchRow.id.desc()).limit(1)).first()
             return None if row is None else _batch_of_row(row)
 
     def all(self, limit: int = 100) -> list[Batch]:
         """Return the latest runs, newest first."""
-        query = sa.select(BatchRow).order_by(BatchRow.created_at.desc(), BatchRow.id.desc()).limit(limit)
+        query = sa.select(BatchRow).order_by(BatchRow.number.desc(), BatchRow.id.desc()).limit(limit)
         with self._store.database.read() as session:
             return [_batch_of_row(row) for row in session.scalars(query)]
 

@@ -17,14 +17,13 @@ from sqlalchemy.orm import Session
 from studio.config import Settings
 from studio.errors import RequestError
 from studio.jobs.queue import NewJob
+from studio.jobs.spending import is_begun, spent_before
 from studio.jobs.states import JobState
 from studio.library.store import Store
 from studio.library.tables import AttemptRow, BatchRow, JobRow
 from studio.money import Money
 
 REMOTE = "remote"
-# How an attempt ended that came to nothing for want of money.
-UNPAID = "unpaid"
 _CENT_FRACTION = 1e-6
 
 
@@ -133,27 +132,22 @@ def refusal_of(store: Store, settings: Settings, row: JobRow) -> OverBudget | No
     return None
 
 
-def spent_on(store: Store, budget: Budget) -> Money:
-    """Return what the jobs under a budget have cost so far, as far as it is known, in its currency."""
-    with store.database.read() as session:
-        return Money(amount=_spent(session, budget), currency=budget.money.currency)
-
-
 def _spent(session: Session, budget: Budget, leave_out: str | None = None) -> float:
     """Add up what was billed, or else estimated, for remote jobs that a worker has begun."""
-    begun = (AttemptRow.job_id == JobRow.id) & (sa.func.coalesce(AttemptRow.outcome, "") != UNPAID)
+    begun = is_begun()
     if budget.since is not None:
         begun &= AttemptRow.started_at >= budget.since
     query = sa.select(JobRow.billed, JobRow.estimate).where(_counted(budget), sa.exists().where(begun))
     if leave_out is not None:
         query = query.where(JobRow.id != leave_out)
-    sums = (Money.from_json(row[0]) or Money.from_json(row[1]) for row in session.execute(query))
+    sums = [Money.from_json(row[0]) or Money.from_json(row[1]) for row in session.execute(query)]
+    sums += spent_before(session, batch_id=budget.batch_id, since=budget.since)
     return sum(cost for cost in (_in_currency(item, budget) for item in sums) if cost is not None)
 
 
 def _waiting(session: Session, budget: Budget) -> float:
     """Add up the estimates of the jobs that wait and that no worker has begun."""
-    begun = (AttemptRow.job_id == JobRow.id) & (sa.func.coalesce(AttemptRow.outcome, "") != UNPAID)
+    begun = is_begun()
     query = sa.select(JobRow.estimate).where(
         _counted(budget), JobRow.state == JobState.QUEUED, ~sa.exists().where(begun)
     )

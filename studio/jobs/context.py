@@ -11,7 +11,7 @@ from typing import Any
 
 from studio.consistency.policy import Policy
 from studio.errors import Canceled
-from studio.generator import Generator
+from studio.generator import Cost, Generator
 from studio.jobs.checkpoints import Checkpoints
 from studio.jobs.job import Progress
 from studio.jobs.lease import Stopped
@@ -74,11 +74,19 @@ class Order:
 class JobRun:
     """The `RunContext` of a job that runs in this process."""
 
-    def __init__(self, workdir: Path, checkpoints: Checkpoints, order: Order, save: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        checkpoints: Checkpoints,
+        order: Order,
+        save: Callable[[dict[str, Any]], None],
+        bill: Callable[[Cost], None],
+    ) -> None:
         self._workdir = workdir
         self._checkpoints = checkpoints
         self._order = order
         self._save = save
+        self._bill = bill
         self._first_step: tuple[float, int] | None = None
         self._kept_at = time.monotonic()
 
@@ -124,3 +132,7 @@ class JobRun:
     def save_operation(self, operation: Mapping[str, Any]) -> None:
         """Write a remote operation into the job's row."""
         self._save(dict(operation))
+
+    def bill(self, cost: Cost) -> None:
+        """Write what was charged into the job's row."""
+        self._bill(cost)

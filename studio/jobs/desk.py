@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,18 +16,19 @@ from sqlalchemy.orm import Session
 from studio.errors import RequestError, UnsupportedValue
 from studio.jobs.budget import require_room_for_new
 from studio.jobs.job import MAX_PRIORITY, MIN_PRIORITY, Job, JobWish, Terms, job_of_row
-from studio.jobs.line import Standing, standings_after
+from studio.jobs.line import Standing, reorder
+from studio.jobs.quarantine import InWork
 from studio.jobs.queue import QUEUE_PAUSED, NewJob
 from studio.jobs.reclaim import Reclaimed, reclaim
 from studio.jobs.roll import WorkerView
-from studio.jobs.states import FINAL, JobState
+from studio.jobs.spending import book, forget_job
+from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
 from studio.request import GenerationRequest, ResolvedRequest
 
 _RETRIED = (JobState.FAILED, JobState.CANCELED)
-_CHANGED = (JobState.QUEUED, JobState.FAILED, JobState.CANCELED, JobState.HELD)
 
 
 class UnknownJob(RequestError):
@@ -76,14 +78,16 @@ class JobDesk:
             job_id = new_id()
         taken.add(job_id)
         generator = self._shop.registry.generator(resolved.model)
-        cost = generator.estimate(resolved).cost
+        cost, terms = generator.estimate(resolved).cost, Terms.of(wish, self._shop.settings)
         return NewJob(
             id=job_id,
             resolved=resolved,
-            terms=Terms.of(wish, self._shop.settings),
+            terms=terms,
             pool=generator.spec.where,
             wish=wish,
-            estimate=None if cost is None else {"amount": cost.amount, "currency": cost.currency},
+            estimate=None
+            if cost is None
+            else {"amount": cost.amount * (terms.policy.retries + 1), "currency": cost.currency},
         )
 
     # -- looking ------------------------------------------------------------------------------------------------
@@ -161,17 +165,23 @@ class JobDesk:
     def cancel(self, job_id: str) -> Job:
         """Cancel one job alone: at once if it waits, at its next step if it runs."""
         self._shop.runner.recover()
-        job = self.job(job_id)
+        return self._as_it_stands(job_id, self._cancel)
+
+    def _cancel(self, job: Job) -> Job:
         if job.state == JobState.RUNNING:
             return self._change(job, "canceled", (JobState.RUNNING,), asked="cancel")
         ended: dict[str, Any] = {"state": JobState.CANCELED, "ended_at": datetime.now(UTC), "is_paused": False}
         job = self._change(job, "canceled", (JobState.QUEUED,), **ended)
-        self._shop.quarantine.discard(job.id)
+        with suppress(InWork), self._shop.quarantine.lock(job.id):
+            if self.job(job.id).state == JobState.CANCELED:  # nobody retried it meanwhile
+                self._shop.quarantine.discard(job.id)
         return job
 
     def pause(self, job_id: str) -> Job:
         """Keep a job from being taken up; one that runs goes back into the queue at its next step."""
-        job = self.job(job_id)
+        return self._as_it_stands(job_id, self._pause)
+
+    def _pause(self, job: Job) -> Job:
         if job.state == JobState.RUNNING and not job.is_attended and job.asked != "cancel":
             # Who cancels it at this very moment has the last word.
             asked = sa.case((JobRow.asked == "cancel", "cancel"), else_="pause")
@@ -196,24 +206,8 @@ class JobDesk:
         if goal is not None and goal.id == job.id:
             raise RequestError("a job cannot come before itself", field="before", got=goal.id)
 
-        def work(session: Session) -> bool:
-            waits = (JobRow.state == JobState.QUEUED) & (JobRow.id != job.id)
-            query = sa.select(JobRow.id, JobRow.priority, JobRow.position).where(waits)
-            query = query.order_by(JobRow.priority.desc(), JobRow.position, JobRow.id)
-            line = [Standing(*row) for row in session.execute(query)]
-            place = 0 if to == "first" else len(line)
-            if goal is not None:
-                place = next((number for number, item in enumerate(line) if item.job_id == goal.id), -1)
-            if place < 0:
-                fix = "`studio queue list --state queued` shows those that do"
-                raise RequestError("this job does not wait in the queue", field="before", got=before, fix=fix)
-            is_moved = False
-            for item in standings_after(line, Standing(job.id, job.priority, job.position), place):
-                same = (JobRow.id == item.job_id) & (JobRow.state == JobState.QUEUED)
-                change = sa.update(JobRow).where(same).values(priority=item.priority, position=item.position)
-                is_moved = session.execute(change).rowcount == 1  # type: ignore[attr-defined]
-            return is_moved
-
+        standing = Standing(job.id, job.priority, job.position)
+        work = partial(reorder, job=standing, before=None if goal is None else goal.id, is_first=to == "first")
         if not self._store.database.retrying(work):
             raise _not_now(self.job(job.id), "moved", (JobState.QUEUED,))
         return self.job(job.id)
@@ -234,18 +228,28 @@ class JobDesk:
         job = self.job(job_id)
         again: dict[str, Any] = {"state": JobState.QUEUED, "reason": None, "error": None, "ended_at": None}
         again |= {"asked": None, "is_paused": False, "is_attended": False, "deaths": 0, "worker": None}
-        with self._store.database.read() as session:
-            again["position"] = (session.scalar(sa.select(sa.func.max(JobRow.position))) or 0) + 1
+        again["position"] = sa.select(sa.func.coalesce(sa.func.max(JobRow.position), 0) + 1).scalar_subquery()
         if job.terms is None:  # from before there was a queue
             again["terms"] = Terms.of(JobWish(), self._shop.settings).as_json()
         allowed = (*_RETRIED, JobState.HELD) if changes else _RETRIED
-        if job.state not in allowed:
+        if job.state not in allowed and not self.is_gone(job):
             raise _not_now(job, "retried", allowed)
         self._shop.require_ready(str((changes or {}).get("model", job.model)))
         if changes:
             return self._rewrite(job, "retried", changes, again)
-        self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
-        return self._change(job, "retried", (job.state,), **again)
+        with self._shop.quarantine.lock(job.id):
+            self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
+            if job.reason == FailureReason.GENERATION:  # what the provider failed at is ordered anew, and paid anew
+                self._shop.quarantine.forget_order(job.id)
+                return self._change(job, "retried", (job.state,), is_ordered_anew=True, **again, operation=None)
+            return self._change(job, "retried", (job.state,), **again)
+
+    def is_gone(self, job: Job) -> bool:
+        """Say whether a job has succeeded and its clip is no longer in the library."""
+        if job.state != JobState.SUCCEEDED:
+            return False
+        asset = self._store.asset_of_job(job.id)
+        return asset is None or not asset.is_there
 
     def remove(self, job_id: str) -> Job:
         """Forget a job that has ended, and what is kept of it. What it made stays in the library."""
@@ -253,10 +257,9 @@ class JobDesk:
         if not job.is_final:
             raise _not_now(job, "removed", tuple(FINAL))
         with self._shop.quarantine.lock(job.id):
+            if not forget_job(self._store, job.id):
+                raise _not_now(self.job(job.id), "removed", tuple(FINAL))
             self._shop.quarantine.discard(job.id)
-            same = (JobRow.id == job.id) & JobRow.state.in_(FINAL)
-            with self._store.transaction() as session:
-                session.execute(sa.delete(JobRow).where(same))
         return job
 
     def pause_queue(self) -> None:
@@ -288,38 +291,62 @@ class JobDesk:
                 found |= {row.id: job_of_row(row) for row in session.scalars(query)}
         return [found[job_id] for job_id in job_ids if job_id in found]
 
+    def _as_it_stands(self, job_id: str, act: Callable[[Job], Job]) -> Job:
+        """Do what fits a job's state, and look again where a worker took it up or let it go meanwhile."""
+        while True:
+            job = self.job(job_id)
+            try:
+                return act(job)
+            except RequestError:
+                if self.job(job.id).state == job.state:
+                    raise
+
     def _change(
         self,
         job: Job,
         what: str,
         states: Sequence[JobState],
-        then: Callable[[], None] = lambda: None,
+        *,
+        is_ordered_anew: bool = False,
         **changes: Any,
     ) -> Job:
-        """Change a row that is still in one of these states. then: done before that is committed, perhaps twice."""
+        """Change a row that is still in one of these states. is_ordered_anew: what it cost so far is kept elsewhere."""
 
         def work(session: Session) -> bool:
             same = (JobRow.id == job.id) & JobRow.state.in_(states)
-            is_done: bool = session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount == 1  # type: ignore[attr-defined]
-            if is_done:
-                then()
-            return is_done
+            if is_ordered_anew:
+                row = session.scalars(sa.select(JobRow).where(same).with_for_update()).first()
+                if row is None:
+                    return False
+                book(session, row)
+                changes["billed"] = None
+            return bool(session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount == 1)  # type: ignore[attr-defined]
 
         if not self._store.database.retrying(work):
             raise _not_now(self.job(job.id), what, states)
         return self.job(job.id)
 
     def _rewrite(self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any]) -> Job:
-        """Change a job's request, and with it other columns; what was made for the old one is deleted with that.
+        """Change a job's request, and with it other columns; what was made for the old one is deleted after that.
 
         No worker can begin meanwhile: it finds the job's folder locked.
         """
+        with self._shop.quarantine.lock(job.id):
+            again = self.job(job.id)
+            if again.state != job.state:
+                raise _not_now(again, what, (job.state,))
+            job = self._rewrite_alone(again, what, changes, more)
+            # Should we die just here: a raw clip that was made for another request is not taken for this one.
+            self._shop.quarantine.forget_stages(job.id)
+        return job
+
+    def _rewrite_alone(self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any]) -> Job:
         old = ResolvedRequest.from_json(job.request)
         resolved = self._changed(job, old, changes)
         self._shop.require_ready(resolved.model)
         owner = {item.sha256: item.path for item in old.conditionings}
         items = (replace(item, path=owner.get(item.sha256, item.path)) for item in resolved.conditionings)
-        fresh = self.new_job(resolved, JobWish())
+        fresh = self.new_job(resolved, JobWish(on_fail=None if job.terms is None else job.terms.policy))
         columns = {
             "request": replace(resolved, conditionings=tuple(items)).as_json(),
             "model": resolved.model,
@@ -327,10 +354,8 @@ class JobDesk:
             "estimate": fresh.estimate,
             "operation": None,
         }
-        with self._shop.quarantine.lock(job.id):
-            self._shop.inputs.keep(job.id, resolved)
-            forget = partial(self._shop.quarantine.forget_stages, job.id)
-            return self._change(job, what, (job.state,), forget, **columns, **more)
+        self._shop.inputs.keep(job.id, resolved)
+        return self._change(job, what, (job.state,), is_ordered_anew=True, **columns, **more)
 
     def _changed(self, job: Job, old: ResolvedRequest, changes: Mapping[str, Any]) -> ResolvedRequest:
         """Return a job's request with some fields changed, and checked anew."""
@@ -360,7 +385,7 @@ def _check(wish: JobWish) -> None:
 
 
 def _not_now(job: Job, what: str, states: Sequence[JobState]) -> RequestError:
-    allowed = ", ".join(state.value for state in states)
+    allowed = ", ".join(sorted(state.value for state in states))
     fix = {
         JobState.HELD: f"`studio quarantine release {job.id}` or discard it",
         JobState.SUCCEEDED: f"`studio library show {job.id}` shows what it made",

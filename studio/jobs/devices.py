@@ -7,7 +7,9 @@ import subprocess
 from collections.abc import Mapping
 
 from studio.config import Settings
+from studio.errors import UnsupportedValue
 
+_ROCM = "/dev/kfd"
 _SECONDS_TO_ANSWER = 10.0
 _QUESTION = ("nvidia-smi", "--query-gpu=index,memory.total", "--format=csv,noheader")
 
@@ -45,3 +47,17 @@ def _installed() -> int:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return 0
     return sum(1 for line in answer.stdout.splitlines() if line.partition(",")[0].strip().isdecimal())
+
+
+def require_device(device: str) -> None:
+    """Refuse an NVIDIA GPU that this machine does not have, before a worker takes a job that it cannot run.
+
+    Raises `UnsupportedValue`. Where another driver may serve ``cuda`` (ROCm), torch has the last word.
+    """
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or os.path.exists(_ROCM):  # noqa: PTH110
+        return
+    found = _installed()
+    if int(index or 0) >= found:
+        allowed = ", ".join(("cpu", *(f"cuda:{number}" for number in range(found))))
+        raise UnsupportedValue("this machine has no such device", field="device", got=device, allowed=allowed)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import mimetypes
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from filelock import FileLock
 
 from studio.disk import require_room, write_durably
 from studio.errors import UnreadableMedia
@@ -36,13 +39,16 @@ class Inputs:
         for number, item in enumerate(resolved.conditionings, 1):
             if self._find(job_id, item, number) is not None:
                 continue
-            kept = self._shared(item)
-            folder = self._quarantine.folder(job_id)
-            for other in (folder / _name(item, number), *folder.glob(f"{_name(item, number)}.*")):
-                other.unlink(missing_ok=True)
-            for source in (kept, _sidecar(kept)):
-                if source.is_file():
-                    _link(source, folder / f"{_name(item, number)}{source.name.removeprefix(str(item.sha256))}")
+            with self._alone():
+                self._put(job_id, item, number, self._shared(item))
+
+    def _put(self, job_id: str, item: Conditioning, number: int, kept: Path) -> None:
+        folder = self._quarantine.folder(job_id)
+        for other in (folder / _name(item, number), *folder.glob(f"{_name(item, number)}.*")):
+            other.unlink(missing_ok=True)
+        for source in (kept, _sidecar(kept)):
+            if source.is_file():
+                _link(source, folder / f"{_name(item, number)}{source.name.removeprefix(str(item.sha256))}")
 
     def of(self, job_id: str, resolved: ResolvedRequest) -> ResolvedRequest:
         """Return the request with the kept files in the place of their owner's.
@@ -63,6 +69,17 @@ class Inputs:
     def unused(self) -> list[Path]:
         """Return the files that no job needs any more."""
         return [path for path in self._folder.glob("*") if path.is_file() and path.stat().st_nlink == 1]
+
+    def forget(self, path: Path) -> None:
+        """Delete a file if no job needs it, not even one that is just handed in."""
+        with self._alone(), suppress(FileNotFoundError):
+            if path.stat().st_nlink == 1:
+                path.unlink()
+
+    def _alone(self) -> FileLock:
+        """Return the lock under which files come and go."""
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(self._folder.with_suffix(".lock"))
 
     def _find(self, job_id: str, item: Conditioning, number: int) -> Path | None:
         folder = self._quarantine.folder(job_id)

@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 RECORD = "raw.json"
 REPORT = "report.json"
+OPERATION = "operation.json"
 _ATTEMPT = "attempt-"
 
 
@@ -168,22 +169,46 @@ class Quarantine:
                 f"the raw clip of job {attempt} cannot be read ({error})", got=folder, fix="generate it again"
             ) from error
 
-    def is_whole(self, attempt: str) -> bool:
-        """Say whether a raw clip is kept and is what was written; a damaged one is forgotten, to be made again."""
+    def is_whole(self, attempt: str, wanted: ResolvedRequest) -> bool:
+        """Say whether a raw clip is kept, is what was written, and was made for this request.
+
+        One that is damaged, or from before the request was changed, is forgotten, to be made again.
+        """
         if not self.holds(attempt):
             return False
         try:
-            self.get(attempt)
+            made_for = self.get(attempt).request
         except StoreFault as fault:
             _log.warning("%s", fault.sentence())
-            (self._root / attempt / RECORD).unlink(missing_ok=True)
-            return False
-        return True
+        else:
+            if _essence(made_for) == _essence(wanted):
+                return True
+        (self._root / attempt / RECORD).unlink(missing_ok=True)
+        return False
+
+    def put_operation(self, job_id: str, operation: dict[str, Any]) -> None:
+        """Write what was ordered from a provider so that it survives a power cut. Raises `DiskFull` or `StoreFault`."""
+        folder, content = self.folder(job_id), json.dumps(operation).encode()
+        with _write_faults("what was ordered", folder, fix="mend it"):
+            write_durably(folder / OPERATION, lambda stream: stream.write(content))
+
+    def forget_order(self, job_id: str) -> None:
+        """Forget what was ordered from a provider: it came to nothing."""
+        (self._root / job_id / OPERATION).unlink(missing_ok=True)
+
+    def operation(self, job_id: str) -> dict[str, Any] | None:
+        """Return what was last ordered from a provider for this job, as far as this machine knows."""
+        try:
+            operation: dict[str, Any] = json.loads((self._root / job_id / OPERATION).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return operation
 
     def forget_stages(self, job_id: str) -> None:
         """Delete what was made for a job, for its request has changed. What goes into it stays."""
         folder = self._root / job_id
         (folder / RECORD).unlink(missing_ok=True)
+        self.forget_order(job_id)
         for path in (
             *folder.glob(f"{_ATTEMPT}*"),
             *folder.glob("*.checkpoint"),
@@ -197,6 +222,13 @@ class Quarantine:
     def discard(self, job_id: str) -> None:
         """Delete whatever is kept of a job."""
         shutil.rmtree(self._root / job_id, ignore_errors=True)
+
+
+def _essence(request: ResolvedRequest) -> dict[str, Any]:
+    """Return what decides how a clip looks: files count by their content, and remarks do not."""
+    facts = request.as_json()
+    inputs = [(item["role"], item["sha256"]) for item in facts["conditionings"]]
+    return facts | {"conditionings": inputs, "warnings": []}
 
 
 def attempt_name(job_id: str, number: int) -> str:

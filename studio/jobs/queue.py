@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from studio.errors import StoreFault
+from studio.errors import StoreTaken
 from studio.jobs.job import JobWish, Progress, Terms
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.states import FINAL, FailureReason, JobState
@@ -22,8 +21,6 @@ from studio.request import ResolvedRequest
 QUEUE_PAUSED = "queue-paused"
 # A job whose worker dies again and again is likely what kills it: by want of memory, or a crash in native code.
 MAX_DEATHS = 5
-# So many jobs of one model in a row, while its weights are loaded, before those of other models get their turn.
-MAX_STREAK = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +61,8 @@ class JobQueue:
         for is_last in (False, False, True):
             try:
                 return self._add(jobs)
-            except StoreFault as fault:  # somebody submitted the same client key at the same moment
-                if is_last or not isinstance(fault.__cause__, IntegrityError):
+            except StoreTaken:  # somebody submitted the same client key at the same moment
+                if is_last:
                     raise
         raise AssertionError("unreachable")
 
@@ -114,7 +111,7 @@ class JobQueue:
 
     def dismiss(self, job_id: str) -> None:
         """Write that people gave up a job that had ended; nothing happens to one that has not."""
-        has_ended = (JobRow.id == job_id) & JobRow.state.in_(FINAL)
+        has_ended = (JobRow.id == job_id) & JobRow.state.in_(FINAL - {JobState.SUCCEEDED})
         with self._store.transaction() as session:
             session.execute(
                 sa.update(JobRow).where(has_ended).values(state=JobState.CANCELED, ended_at=datetime.now(UTC))
@@ -135,19 +132,6 @@ class JobQueue:
         with self._store.database.read() as session:
             return session.scalar(sa.select(sa.func.count()).where(is_open & _in_scope(scope))) or 0
 
-    def streak(self, worker_id: str, model: str) -> int:
-        """Return how many jobs of this model the worker took in a row, up to `MAX_STREAK`."""
-        query = (
-            sa.select(JobRow.model)
-            .join(AttemptRow, AttemptRow.job_id == JobRow.id)
-            .where(AttemptRow.worker == worker_id)
-            .order_by(AttemptRow.started_at.desc())
-            .limit(MAX_STREAK)
-        )
-        with self._store.database.read() as session:
-            models = list(session.scalars(query))
-        return next((number for number, other in enumerate(models) if other != model), len(models))
-
     # -- what the holder of a job writes ------------------------------------------------------------------------
 
     def report(self, session: Session, lease: Lease, progress: Progress | None) -> None:
@@ -167,6 +151,11 @@ class JobQueue:
         """Keep a remote operation, so that a restart polls it instead of paying again. Raises `LeaseLost`."""
         with self._store.transaction() as session:
             _write(session, lease, operation=operation)
+
+    def bill(self, lease: Lease, amount: float, currency: str) -> None:
+        """Write what a provider charged for the job; it takes the place of the estimate. Raises `LeaseLost`."""
+        with self._store.transaction() as session:
+            _write(session, lease, billed={"amount": amount, "currency": currency})
 
     def succeed(self, session: Session, lease: Lease, timings: dict[str, float]) -> None:
         """End a job well, in the transaction that admits its clip. Raises `LeaseLost`."""
@@ -193,24 +182,25 @@ class JobQueue:
         error: dict[str, Any] | None = None,
         timings: dict[str, float] | None = None,
         is_refused: bool = False,
-    ) -> None:
+    ) -> JobState:
         """Let a job go that is not finished; it keeps its place. is_refused: paused, for the error that it shows.
 
-        One that people canceled or paused meanwhile is canceled or paused.
+        One that people canceled or paused meanwhile is canceled or paused. Returns its state.
         """
         with self._store.transaction() as session:
             asked = session.scalar(sa.select(JobRow.asked).where(_held(lease)).with_for_update())
             if asked == "cancel":
                 self._close(session, lease, JobState.CANCELED, None, None, timings)
-                return
+                return JobState.CANCELED
             back: dict[str, Any] = {"state": JobState.QUEUED, "worker": None, "process": None, "asked": None}
-            back |= {"progress": None}
+            back |= {"progress": None, "is_attended": False}
             if asked == "pause" or is_refused:
                 back |= {"is_paused": True}
             if is_refused:
                 back |= {"error": error}
             _write(session, lease, **back)
             _close_attempt(session, lease, outcome, error, timings)
+        return JobState.QUEUED
 
     def _close(
         self,
@@ -243,51 +233,48 @@ class JobQueue:
 
         A job that people canceled is canceled, one that killed `MAX_DEATHS` workers has failed.
         """
-        died = {
-            "type": "WorkerDied",
-            "message": "the process that ran it ended",
-            "fix": f"`studio queue retry {orphan.id}`",
-        }
+        fix = f"`studio queue retry {orphan.id}`"
+        died = {"type": "WorkerDied", "message": "the process that ran it ended", "fix": fix}
         with self._store.transaction() as session:
-            changes: dict[str, Any] = {"worker": None, "process": None, "asked": None, "progress": None}
-            state = JobState.QUEUED
-            if orphan.asked == "cancel":
+            row = _still_orphaned(session, orphan)
+            if row is None:
+                return None
+            state, row.deaths = JobState.QUEUED, row.deaths + 1
+            if row.asked == "cancel":
                 state = JobState.CANCELED
-            elif orphan.deaths + 1 >= MAX_DEATHS:
+            elif row.deaths >= MAX_DEATHS:
                 state = JobState.FAILED
                 many = f"{MAX_DEATHS} processes ended while they ran it, perhaps for want of memory"
-                changes |= {"reason": FailureReason.INTERRUPTED, "error": died | {"message": many}}
-            if state in FINAL:
-                changes["ended_at"] = datetime.now(UTC)
-            is_paused = orphan.is_paused or orphan.asked == "pause"
-            changes |= {"state": state, "token": orphan.token + 1, "deaths": orphan.deaths + 1, "is_paused": is_paused}
-            same = (JobRow.id == orphan.id) & (JobRow.token == orphan.token) & (JobRow.state == orphan.state)
-            if session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount != 1:  # type: ignore[attr-defined]
-                return None
-            lease = Lease(job_id=orphan.id, worker=orphan.worker or "", token=orphan.token)
-            _close_attempt(session, lease, "died", died, None)
+                row.reason, row.error = FailureReason.INTERRUPTED, died | {"message": many}
+            row.is_paused = row.is_paused or row.asked == "pause"
+            _let_go(session, row, state, died)
         return state
 
     def end_orphan(
         self, orphan: JobRow, state: JobState, reason: FailureReason | None, error: dict[str, Any] | None
     ) -> bool:
         """End the job of a person whose process died. Returns False if somebody else was faster."""
-        end = {"state": state, "reason": reason, "error": error, "ended_at": datetime.now(UTC)}
-        changes = {
-            **end,
-            "token": orphan.token + 1,
-            "worker": None,
-            "asked": None,
-            "progress": None,
-            "is_attended": False,
-        }
-        same = (JobRow.id == orphan.id) & (JobRow.token == orphan.token) & (JobRow.state == orphan.state)
         with self._store.transaction() as session:
-            if session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount != 1:  # type: ignore[attr-defined]
+            row = _still_orphaned(session, orphan)
+            if row is None:
                 return False
-            lease = Lease(job_id=orphan.id, worker=orphan.worker or "", token=orphan.token)
-            _close_attempt(session, lease, "died", error, None)
+            row.reason, row.error, row.is_attended = reason, error, False
+            _let_go(session, row, state, error)
         return True
+
+
+def _still_orphaned(session: Session, orphan: JobRow) -> JobRow | None:
+    same = (JobRow.id == orphan.id) & (JobRow.token == orphan.token) & (JobRow.state == JobState.RUNNING)
+    return session.scalars(sa.select(JobRow).where(same).with_for_update()).first()
+
+
+def _let_go(session: Session, row: JobRow, state: JobState, error: dict[str, Any] | None) -> None:
+    """Take a job from a worker that died; should that one live after all, its token is no longer good."""
+    _close_attempt(session, Lease(job_id=row.id, worker=row.worker or "", token=row.token), "died", error, None)
+    row.state, row.token = state, row.token + 1
+    row.worker = row.process = row.asked = row.progress = None
+    if state in FINAL:
+        row.ended_at = datetime.now(UTC)
 
 
 def _row_of(job: NewJob, position: float) -> JobRow:
@@ -354,7 +341,8 @@ def _is_left_over(worker: WorkerRow) -> sa.ColumnElement[bool]:
 
 
 def _left_over(session: Session, scope: Scope, worker: WorkerRow) -> JobRow | None:
-    return session.scalars(sa.select(JobRow).where(_is_left_over(worker) & _in_scope(scope)).limit(1)).first()
+    query = sa.select(JobRow).where(_is_left_over(worker) & _in_scope(scope)).limit(1)
+    return session.scalars(query.with_for_update(skip_locked=True)).first()
 
 
 def _next(session: Session, scope: Scope) -> JobRow | None:
@@ -369,6 +357,8 @@ def _next(session: Session, scope: Scope) -> JobRow | None:
 
 def _take(session: Session, row: JobRow, worker: WorkerRow) -> Lease:
     now = datetime.now(UTC)
+    open_still = (AttemptRow.job_id == row.id) & AttemptRow.outcome.is_(None)  # a write of its end came to nothing
+    session.execute(sa.update(AttemptRow).where(open_still).values(outcome="lost", ended_at=now))
     row.token += 1
     row.state, row.worker, row.process = JobState.RUNNING, worker.id, str(worker.pid)
     row.started_at, row.ended_at, row.reason, row.error, row.progress = now, None, None, None, None

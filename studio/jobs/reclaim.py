@@ -113,7 +113,8 @@ def _leftovers(shop: Workshop, folders: list[Path]) -> list[Path]:
 def _files_without_row(shop: Workshop) -> list[_Waste]:
     """Return files of the library that no asset owns: a crash came between the move and the commit, and nobody cared.
 
-    A job that is not finished will put its file there again, so that it is left alone.
+    A job that is not finished will put its file there again. A file of which this database knows no job may be
+    another database's, or be all that is left after one was lost: it is left alone.
     """
     shelf = shop.store.shelf
     files = [(name, size) for name, size, changed_at in shelf.files() if _is_old(changed_at)]
@@ -122,7 +123,7 @@ def _files_without_row(shop: Workshop) -> list[_Waste]:
     known = {PurePosixPath(name).with_suffix("") for name in names}  # what lies beside them included
     strange = [(name, size) for name, size in files if PurePosixPath(name).with_suffix("") not in known]
     states = _states(shop, [PurePosixPath(name).stem for name, _ in strange])
-    done = (None, JobState.CANCELED, JobState.SUCCEEDED)
+    done = (JobState.CANCELED, JobState.SUCCEEDED)
     return [
         _Waste(f"library/{name}", size, partial(shelf.remove, name))
         for name, size in strange
@@ -133,7 +134,7 @@ def _files_without_row(shop: Workshop) -> list[_Waste]:
 def _unlinked_inputs(shop: Workshop) -> list[_Waste]:
     home = shop.settings.home
     return [
-        _Waste(str(path.relative_to(home)), path.stat().st_size, partial(path.unlink, missing_ok=True))
+        _Waste(str(path.relative_to(home)), path.stat().st_size, partial(shop.inputs.forget, path))
         for path in shop.inputs.unused()
     ]
 
@@ -186,5 +187,7 @@ def _states(shop: Workshop, job_ids: list[str]) -> dict[str, JobState]:
 
 
 def _discard(shop: Workshop, folder: Path) -> None:
+    """Delete a job's folder, unless the job was taken up again meanwhile."""
     with suppress(InWork), shop.quarantine.lock(folder.name):
-        shop.quarantine.discard(folder.name)
+        if _states(shop, [folder.name]).get(folder.name) not in (JobState.QUEUED, JobState.RUNNING, JobState.HELD):
+            shop.quarantine.discard(folder.name)

@@ -131,11 +131,16 @@ class Badge:
     def _live(self) -> None:
         next_beat = 0.0
         while not self._over.wait(LOOK_SECONDS):
-            with suppress(StudioError), self._lock:  # a database that does not answer now may do so next time
-                self._look()
-                if time.monotonic() >= next_beat:
-                    self._beat()
-                    next_beat = time.monotonic() + BEAT_SECONDS
+            try:
+                with self._lock:
+                    self._look()
+                    if time.monotonic() >= next_beat:
+                        self._beat()
+                        next_beat = time.monotonic() + BEAT_SECONDS
+            except StudioError:
+                continue  # a database that does not answer now may do so next time
+            except Exception:  # whatever it is: a heart that stops is a death
+                _log.exception("worker %s", self.row.id)
 
     def _look(self) -> None:
         if self._lease is None or self._is_lost:
@@ -216,11 +221,12 @@ class WorkerRoll:
 
     def bury(self) -> list[str]:
         """Strike off the workers that have died, and return their ids; their jobs are orphans from then on."""
-        dead = [row.id for row in self._rows() if self._is_dead(row)]
+        rows = [row for row in self._rows() if self._is_dead(row)]
+        dead, here = [row.id for row in rows], [row.id for row in rows if row.place == self._place]
         if dead:
             self._strike_off(dead)
-        for worker_id in dead:
-            self._lock_path(worker_id).unlink(missing_ok=True)
+            for worker_id in here:  # those elsewhere may live after all
+                self._lock_path(worker_id).unlink(missing_ok=True)
         return dead
 
     def _rows(self) -> list[WorkerRow]:

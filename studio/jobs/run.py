@@ -8,11 +8,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from studio.consistency.policy import Action, Attempt, ChecksFailed, Choice, Judge, best_of, next_seed
 from studio.disk import require_room
-from studio.errors import Canceled, DiskFull, EnvironmentFault, RequestError, StoreBusy, StoreFault, StudioError
+from studio.errors import (
+    Canceled,
+    DiskFull,
+    EnvironmentFault,
+    RequestError,
+    StoreBusy,
+    StoreFault,
+    StoreGone,
+    StudioError,
+)
 from studio.export.gate import Gate
 from studio.generator import RawClip, Resumable
 from studio.jobs.checkpoints import Checkpoints, checkpoint_key
@@ -30,8 +40,9 @@ from studio.library.tables import JobRow
 from studio.provenance.manifest import Provenance
 from studio.request import ResolvedRequest
 
+_SAVE_TRIES, _SAVE_PAUSE_SECONDS = 300, 2.0
 # What passes by itself: the job waits for it where it stands in the queue, nobody has to submit it again.
-PASSING_FAULTS = (DiskFull, StoreBusy)
+PASSING_FAULTS = (DiskFull, StoreBusy, StoreGone)
 
 
 class JobRunner:
@@ -56,13 +67,14 @@ class JobRunner:
         watch = Stopwatch(order.observe)
         order = replace(order, observe=watch.show)
         with self._quarantine.lock(job_id):
-            with (
-                self._outcome(lease, watch, is_attended=order.is_attended),
-                closing(self._generate(lease, order)) as made,
-            ):
-                asset = self._seal(lease, made, order.policy.retries + 1, watch)
+            with self._outcome(lease, watch, is_attended=order.is_attended):
+                asset = self._finished(lease) or self._make(lease, order, watch)
             self._quarantine.discard(job_id)
         return asset
+
+    def _make(self, lease: Lease, order: Order, watch: Stopwatch) -> Asset:
+        with closing(self._generate(lease, order)) as made:
+            return self._seal(lease, made, order.policy.retries + 1, watch)
 
     def retry_seal(self, job_id: str, observe: Observer, *, is_released: bool = False) -> Asset:
         """Seal a clip that waits in quarantine. is_released: whatever the checks say.
@@ -75,11 +87,9 @@ class JobRunner:
             lease = self._queue.take(job_id, badge.row)
             with badge.holding(lease, badge.row.model or ""), self._outcome(lease, watch, is_attended=True):
                 attempts = self._quarantine.attempts(job_id)
-                asset = self._whole_asset(job_id)
+                asset = self._finished(lease)
                 if asset is None:
                     asset = self._seal(lease, attempts, len(attempts), watch, is_released=is_released)
-                else:
-                    self._queue.end(lease, JobState.SUCCEEDED)
             self._quarantine.discard(job_id)
         return asset
 
@@ -97,18 +107,17 @@ class JobRunner:
     def _recover(self, row: JobRow) -> bool:
         if not row.is_attended:
             state = self._queue.take_back(row)
-            if state == JobState.CANCELED:
-                self._quarantine.discard(row.id)
-            return state is not None
+            return state is not None  # what a canceled job leaves is swept up some time
         try:
             with self._quarantine.lock(row.id):
-                if self._whole_asset(row.id) is not None:
+                asset = self._store.asset_of_job(row.id)
+                if asset is not None and asset.path.is_file():
                     is_ours = self._queue.end_orphan(row, JobState.SUCCEEDED, None, None)
                 elif self._quarantine.holds(row.id):
                     is_ours = self._queue.end_orphan(row, JobState.FAILED, FailureReason.UNSEALED, None)
                 else:
                     is_ours = self._queue.end_orphan(row, JobState.FAILED, FailureReason.INTERRUPTED, None)
-                if not self._quarantine.holds(row.id) and not self._quarantine.has_checkpoints(row.id):
+                if is_ours and not self._quarantine.holds(row.id) and not self._quarantine.has_checkpoints(row.id):
                     self._quarantine.discard(row.id)
                 return is_ours
         except InWork:
@@ -127,8 +136,8 @@ class JobRunner:
             is_open = False
             for number in range(1, last + 1):
                 name = attempt_name(job_id, number)
-                if not self._quarantine.is_whole(name):
-                    seed = next_seed(order.resolved.seed, number - 1)
+                seed = next_seed(order.resolved.seed, number - 1)
+                if not self._quarantine.is_whole(name, replace(order.resolved, seed=seed)):
                     self._require_room(name, order.resolved)
                     provenance = order.describe(job_id, replace(inputs, seed=seed))
                     if number > 1:
@@ -153,10 +162,11 @@ class JobRunner:
             settings=order.generator.spec.settings,
         )
         checkpoints = Checkpoints(folder, key)
-        run = JobRun(folder, checkpoints, order, lambda data: self._save_operation(lease, number, data))
+        save = partial(self._save_operation, lease, number)
+        run = JobRun(folder, checkpoints, order, save, lambda cost: self._queue.bill(lease, cost.amount, cost.currency))
         run.raise_if_canceled()
         started = time.monotonic()
-        clip = _make(order, inputs, number, run)
+        clip = self._clip_of(job_id=lease.job_id, order=order, inputs=inputs, number=number, run=run)
         material = RawMaterial(
             clip=clip,
             provenance=replace(provenance, created_at=datetime.now(UTC)),
@@ -167,8 +177,34 @@ class JobRunner:
         self._quarantine.put(name, material)
         checkpoints.clear()
 
+    def _clip_of(self, *, job_id: str, order: Order, inputs: ResolvedRequest, number: int, run: JobRun) -> RawClip:
+        """Generate, or pick up what goes on elsewhere since an earlier run of the job."""
+        saved = self._quarantine.operation(job_id) or order.operation
+        if saved is not None and saved["attempt"] == number and isinstance(order.generator, Resumable):
+            return order.generator.resume(saved["operation"], run)
+        return order.generator.generate(inputs, run)
+
     def _save_operation(self, lease: Lease, number: int, operation: dict[str, Any]) -> None:
-        self._queue.save_operation(lease, {"attempt": number, "operation": operation})
+        """Keep what was ordered and will be paid for, in the job's folder and in its row.
+
+        One of them is enough. A full disk or a locked database is waited out: to forget the order is to pay twice.
+        """
+        saved = {"attempt": number, "operation": operation}
+        for is_last in (*(False,) * _SAVE_TRIES, True):
+            faults = []
+            for save in (
+                partial(self._quarantine.put_operation, lease.job_id, saved),
+                partial(self._queue.save_operation, lease, saved),
+            ):
+                try:
+                    save()
+                except (DiskFull, StoreFault) as fault:
+                    faults.append(fault)
+            if len(faults) < 2:
+                return
+            if is_last:
+                raise faults[-1]
+            time.sleep(_SAVE_PAUSE_SECONDS)
 
     def _require_room(self, name: str, resolved: ResolvedRequest) -> None:
         raw_bytes = resolved.width * resolved.height * resolved.num_frames * 3
@@ -208,13 +244,17 @@ class JobRunner:
             admitted=lambda session: self._queue.succeed(session, lease, watch.timings()),
         )
 
-    def _whole_asset(self, job_id: str) -> Asset | None:
-        """Return what the job made if row and file are both there; a row without its file is forgotten."""
-        asset = self._store.asset_of_job(job_id)
-        if asset is None or asset.is_there:
-            return asset
-        self._store.forget_asset(asset.id)
-        return None
+    def _finished(self, lease: Lease) -> Asset | None:
+        """Return what the job has made if row and file are both there; a row without its file is forgotten."""
+        asset = self._store.asset_of_job(lease.job_id)
+        if asset is None:
+            return None
+        if not asset.path.is_file():
+            self._store.forget_asset(asset.id)
+            return None
+        with suppress(LeaseLost):  # it was written together with the clip
+            self._queue.end(lease, JobState.SUCCEEDED)
+        return asset
 
     @contextmanager
     def _outcome(self, lease: Lease, watch: Stopwatch, *, is_attended: bool) -> Iterator[None]:
@@ -228,10 +268,11 @@ class JobRunner:
         except LeaseLost:
             raise
         except Stopped:
-            self._queue.put_back(lease, "stopped", timings=watch.timings())
+            self._put_back(lease, "stopped", watch)
             raise
         except (Canceled, KeyboardInterrupt) as error:
-            self._end(lease, watch, JobState.CANCELED, None, None)
+            # Who sits before it may still want what was made; who cancels a job of the queue does not want it.
+            self._end(lease, watch, JobState.CANCELED, None, None, is_wanted=is_attended)
             raise self._advise(job_id, Canceled()) from error
         except ChecksFailed as error:
             is_held = error.action is Action.HOLD
@@ -244,7 +285,7 @@ class JobRunner:
                 self._advise(job_id, error)
                 self._end(lease, watch, JobState.FAILED, FailureReason.ENVIRONMENT, error.as_json())
                 raise
-            self._queue.put_back(lease, "waits", error=error.as_json(), timings=watch.timings())
+            self._put_back(lease, "waits", watch, error.as_json())
             raise
         except StudioError as error:
             self._advise(job_id, error)
@@ -255,6 +296,11 @@ class JobRunner:
             self._end(lease, watch, JobState.FAILED, FailureReason.GENERATION, text)
             raise
 
+    def _put_back(self, lease: Lease, outcome: str, watch: Stopwatch, error: dict[str, Any] | None = None) -> None:
+        state = self._queue.put_back(lease, outcome, error=error, timings=watch.timings())
+        if state == JobState.CANCELED:
+            self._quarantine.discard(lease.job_id)
+
     def _end(
         self,
         lease: Lease,
@@ -264,17 +310,18 @@ class JobRunner:
         error: dict[str, Any] | None,
         *,
         is_judged: bool = False,
+        is_wanted: bool = True,
     ) -> None:
         """Write how a job ended that did not end well. A store that fails too must not hide the cause.
 
-        is_judged: the clip was made, and the checks keep it from being sealed.
+        is_judged: the clip was made, and the checks keep it from being sealed. is_wanted: by whoever asked for it.
         """
         job_id, timings = lease.job_id, watch.timings()
         with suppress(DiskFull, StoreFault, LeaseLost):
-            if self._whole_asset(job_id) is not None:
+            if self._finished(lease) is not None:
                 # An interrupt came just after the clip was admitted; the job has succeeded.
                 self._quarantine.discard(job_id)
-            elif self._quarantine.holds(job_id) and not is_judged:
+            elif self._quarantine.holds(job_id) and is_wanted and not is_judged:
                 self._queue.end(lease, JobState.FAILED, reason=FailureReason.UNSEALED, error=error, timings=timings)
             else:
                 self._queue.end(lease, state, reason=reason, error=error, timings=timings)
@@ -288,14 +335,6 @@ class JobRunner:
         elif self._quarantine.has_checkpoints(job_id):
             error.advise(f"what was sampled is kept: `studio queue retry {job_id}` goes on from there")
         return error
-
-
-def _make(order: Order, inputs: ResolvedRequest, number: int, run: JobRun) -> RawClip:
-    """Generate, or pick up what goes on elsewhere since an earlier run of the job."""
-    saved = order.operation
-    if saved is not None and saved["attempt"] == number and isinstance(order.generator, Resumable):
-        return order.generator.resume(saved["operation"], run)
-    return order.generator.generate(inputs, run)
 
 
 def _advice_after_checks(job_id: str, *, is_held: bool) -> str:

@@ -9,21 +9,25 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from studio.errors import Canceled, EnvironmentFault, RequestError, StudioError, VerificationFailed
+from studio.errors import Canceled, EnvironmentFault, OutOfMemory, RequestError, StudioError, VerificationFailed
 from studio.generator import Generator
-from studio.jobs.budget import UNPAID, refusal_of
+from studio.jobs.budget import refusal_of
 from studio.jobs.lease import Lease, LeaseLost, Stopped
 from studio.jobs.quarantine import InWork
-from studio.jobs.queue import MAX_STREAK, Scope
+from studio.jobs.queue import Scope
 from studio.jobs.roll import Badge, WorkerCard
 from studio.jobs.run import PASSING_FAULTS
+from studio.jobs.spending import UNPAID
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.workshop import Workshop
 
 POLL_SECONDS = 0.2
 RECOVERY_SECONDS = 2.0
+IN_WORK_SECONDS = 1.0
 RESIDENT_SECONDS = 600.0  # weights of which nobody had need for so long make room for others
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+# So many jobs of one model in a row, while its weights are loaded, before those of other models get their turn.
+MAX_STREAK = 50
 # So many jobs in a row that this machine, not their request, is at fault for: it would fail all the others too.
 MAX_STRIKES = 3
 PATIENCE_SECONDS = 600.0  # a disk that stays full for longer, or a database that is gone, needs a person
@@ -97,6 +101,7 @@ class Worker:
         self._pause = 0.0
         self._trouble_since: float | None = None
         self._strikes = 0
+        self._streak = 0
         self.id: str | None = None  # on the roll, once it works
 
     def run(self, stop: threading.Event, *, drain: bool = False) -> Tally:
@@ -128,7 +133,7 @@ class Worker:
     def _turn(self, badge: Badge, tally: Tally, stop: threading.Event, *, drain: bool) -> bool:
         """Run one job if there is one. Returns whether the work is over."""
         self._recover()
-        scope = Scope(pool=self._card.pool, batch_id=self._card.batch_id, prefer=self._preferred(badge))
+        scope = Scope(pool=self._card.pool, batch_id=self._card.batch_id, prefer=self._preferred())
         lease = self._shop.queue.claim(badge.row, scope)
         if lease is not None:
             self._work(badge, lease, tally, stop)
@@ -150,6 +155,7 @@ class Worker:
             self._tell(f"{lease.job_id}: paused: {refusal.sentence()}")
             return
         self._tell(f"{lease.job_id}: {row.model}")
+        self._streak = self._streak + 1 if row.model == self._resident.model else 0
         with badge.holding(lease, row.model):
             try:
                 order = self._shop.order(row)
@@ -174,7 +180,7 @@ class Worker:
                 raise
             except InWork:  # a process that is just dying holds its folder a moment longer than its name
                 self._shop.queue.put_back(lease, "waits")
-                stop.wait(POLL_SECONDS)
+                stop.wait(IN_WORK_SECONDS)
             except StudioError as error:
                 self._told(tally, lease, error)
             except Exception as error:  # whatever a model's code raises, the next job may do better
@@ -194,7 +200,8 @@ class Worker:
                 self._resident.close()  # whatever state it is in
         sentence = error.sentence() if isinstance(error, StudioError) else f"{type(error).__name__}: {error}"
         self._tell(f"{lease.job_id}: {sentence}")
-        if isinstance(error, EnvironmentFault) and not isinstance(error, LeaseLost):
+        # One that wants more memory than there is says nothing about the next.
+        if isinstance(error, EnvironmentFault) and not isinstance(error, LeaseLost | OutOfMemory):
             self._strikes += 1
             if self._strikes >= MAX_STRIKES:
                 raise _Unfit(error)
@@ -203,11 +210,9 @@ class Worker:
         with suppress(OSError):  # the disk of the log may be full
             self._speak(text)
 
-    def _preferred(self, badge: Badge) -> str | None:
-        model = self._resident.model
-        if model is None or self._shop.queue.streak(badge.id, model) >= MAX_STREAK:
-            return None
-        return model
+    def _preferred(self) -> str | None:
+        """Return the model whose jobs come first now: the loaded one, until others have waited long enough."""
+        return None if self._streak >= MAX_STREAK else self._resident.model
 
     def _recover(self) -> None:
         """Take up what dead workers left, now and then."""

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from studio.errors import DiskFull, EnvironmentFault, MissingPackage, StoreBusy, StoreFault
+from studio.errors import DiskFull, EnvironmentFault, MissingPackage, StoreBusy, StoreFault, StoreGone, StoreTaken
 from studio.library.address import PostgresAddress
 
 # A client that stands still must not keep its locks for ever, and one whose machine is gone not for longer than this.
@@ -22,6 +22,8 @@ WAIT_IN_LINE = "SELECT pg_advisory_xact_lock(91625968981)"
 _CONFLICT = {"40001", "40P01"}  # serialization failure, deadlock: the transaction may be run again, whole
 _BUSY = {"55P03", "57014", "53300", *_CONFLICT}  # lock not available, statement timeout, too many connections
 _REFUSED = ("28", "3D", "42501")  # wrong password, no such database, no right
+_TAKEN = "23505"  # a unique value that is there already
+_GOES_DOWN = "57P"  # shut down, crashed, or not up yet
 _WRITES_WHILE_READING = "25006"
 _NO_ROOM = "53100"
 
@@ -86,7 +88,7 @@ def fault_of(error: DBAPIError, address: PostgresAddress) -> EnvironmentFault:
     """Say in a sentence what went wrong, without values and without the password."""
     details, state = _details(error), sql_state(error)
     if details is None or state is None:
-        return StoreFault(
+        return StoreGone(
             "the connection to the library's database was lost",
             got=address,
             fix="`studio doctor` says whether it answers again; then retry",
@@ -94,6 +96,10 @@ def fault_of(error: DBAPIError, address: PostgresAddress) -> EnvironmentFault:
     text = str(details.get("M", state))
     if state == _NO_ROOM:
         return DiskFull("no room left for the library's database", got=address, fix="free some space on its server")
+    if state == _TAKEN:
+        return StoreTaken("somebody else wrote the same to the library's database", got=address, fix="retry")
+    if state.startswith(_GOES_DOWN):
+        return StoreGone(f"the library's database goes down ({text})", got=address, fix="retry when it is back")
     if state in _BUSY:
         return StoreBusy(f"the library's database is busy ({text})", got=address, fix="retry in a while")
     if state.startswith(_REFUSED):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from studio.disk import is_full
-from studio.errors import DiskFull, EnvironmentFault, StoreBusy, StoreFault
+from studio.errors import DiskFull, EnvironmentFault, StoreBusy, StoreFault, StoreTaken
 
 # Whoever reads first and then writes would be turned away at once by a plain BEGIN, however long the timeout.
 BEGIN_WRITING = ("PRAGMA query_only=OFF", "BEGIN IMMEDIATE")
@@ -19,6 +19,7 @@ BEGIN_READING = ("PRAGMA query_only=ON", "BEGIN")
 
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "case_sensitive_like=ON")
 _ROOM_BYTES = 2**17  # what SQLite needs to begin at all
+_TAKEN = (1555, 2067)  # SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE
 _BUSY, _LOCKED, _READONLY, _IOERR, _FULL = 5, 6, 8, 10, 13
 
 
@@ -58,6 +59,8 @@ def is_write_while_reading(error: DBAPIError) -> bool:
 
 def fault_of(error: DBAPIError, path: Path, *, timeout_seconds: float) -> EnvironmentFault:
     """Say in a sentence what went wrong."""
+    if getattr(error.orig, "sqlite_errorcode", 0) in _TAKEN:
+        return StoreTaken("somebody else wrote the same to the library's database", got=path, fix="retry")
     code = _code(error)
     # SQLite speaks of an I/O error where it cannot create the files beside the database.
     if code == _FULL or (code == _IOERR and _has_no_room(path.parent)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
 from studio.errors import RequestError, UnsupportedValue
-from studio.jobs.states import FINAL, FailureReason, JobState
+from studio.jobs.states import JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.database import Database
 from studio.library.schema import HEAD_REVISION
@@ -62,7 +61,7 @@ class Store:
     # -- jobs ---------------------------------------------------------------------------------------------------
 
     def add_job(self, job_id: str, request: dict[str, Any]) -> None:
-        """Write a queued job."""
+        """Write a job that no worker takes: of a clip that is made and sealed here and now."""
         with self.transaction() as session:
             session.add(
                 JobRow(
@@ -70,30 +69,10 @@ class Store:
                     state=JobState.QUEUED,
                     model=request["model"],
                     request=request,
+                    is_attended=True,
                     created_at=datetime.now(UTC),
                 )
             )
-
-    def start_job(self, job_id: str) -> None:
-        """Mark a job as running in this process."""
-        self._change_job(job_id, state=JobState.RUNNING, process=str(os.getpid()), started_at=datetime.now(UTC))
-
-    def save_operation(self, job_id: str, operation: dict[str, Any]) -> None:
-        """Keep a remote operation, so that a restart polls it instead of paying again."""
-        self._change_job(job_id, operation=operation)
-
-    def end_job(
-        self,
-        job_id: str,
-        state: JobState,
-        *,
-        reason: FailureReason | None = None,
-        error: dict[str, Any] | None = None,
-    ) -> None:
-        """Write a final state."""
-        if state not in FINAL:
-            raise ValueError(f"{state} is not a final state")
-        self._change_job(job_id, state=state, reason=reason, error=error, ended_at=datetime.now(UTC))
 
     def jobs(self, *states: JobState) -> list[JobRow]:
         """Return jobs, newest first; all of them when no state is named."""
@@ -111,15 +90,6 @@ class Store:
             row = session.get(JobRow, job_id)
             session.expunge_all()
         return row
-
-    def forget_job(self, job_id: str) -> None:
-        """Delete a job's row and with it the prompt and the paths in its request."""
-        with self.transaction() as session:
-            session.execute(sa.delete(JobRow).where(JobRow.id == job_id))
-
-    def _change_job(self, job_id: str, **changes: Any) -> None:
-        with self.transaction() as session:
-            session.execute(sa.update(JobRow).where(JobRow.id == job_id).values(**changes))
 
     # -- assets -------------------------------------------------------------------------------------------------
 

@@ -136,15 +136,31 @@ class WorkerRow(Base):
 
 
 class BatchRow(Base):
-    """One run of a batch file. path: of the file, absolute. digest: SHA-256 of the file as it was read last."""
+    """One run of a batch file. number: later runs have higher ones.
+
+    path: of the file, absolute. digest: SHA-256 of the file as it was read last.
+    """
 
     __tablename__ = "batches"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    number: Mapped[int] = mapped_column(index=True)
     path: Mapped[str] = mapped_column(Text, index=True)
     digest: Mapped[str] = mapped_column(String(64))
     budget: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
+
+
+class SpendingRow(Base):
+    """What a job cost that is forgotten, or ordered anew. started_at: when the last worker took it up."""
+
+    __tablename__ = "spending"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_id: Mapped[str | None] = mapped_column(String(40))
+    amount: Mapped[float] = mapped_column(Double)
+    currency: Mapped[str] = mapped_column(String(8))
+    started_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class SwitchRow(Base):

@@ -59,6 +59,9 @@ class RecordingRun:
     def wants_checkpoint(self) -> bool:
         return self.keeps_each_step
 
+    def bill(self, cost: Any) -> None:
+        raise AssertionError("a local model costs nothing")
+
     def save_operation(self, operation: Any) -> None:
         raise AssertionError("a local generator has no remote operation")
 

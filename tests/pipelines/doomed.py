@@ -63,6 +63,9 @@ class FiledRun:
     def wants_checkpoint(self) -> bool:
         return True
 
+    def bill(self, cost: Any) -> None:
+        raise AssertionError("a local model costs nothing")
+
     def save_operation(self, operation: Any) -> None:
         raise AssertionError("a local generator has no remote operation")
 

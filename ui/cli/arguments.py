@@ -64,16 +64,28 @@ TaskName = Annotated[str | None, typer.Option("--task", help="Such as text-to-vi
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all the arguments of a request, and hand it the finished one as ``request``."""
+    return _with_fields(command, "request", build_request, (_RECIPE,))
+
+
+def takes_changes(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all the arguments of a request, and hand it the fields that were given as ``changes``."""
+    return _with_fields(command, "changes", dict, ())
+
+
+def _with_fields(
+    command: Callable[..., None], name: str, make: Callable[..., Any], more: tuple[inspect.Parameter, ...]
+) -> Callable[..., None]:
+    """Put the arguments of a request in the place of the parameter `name`. more: arguments that `make` takes too."""
     of_request = inspect.signature(_fields, eval_str=True).parameters
-    own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != "request"]
+    own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != name]
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
-        recipe = values.pop("recipe")
-        fields = _fields(**{name: values.pop(name) for name in of_request})
-        command(request=build_request(fields, recipe), **values)
+        others = [values.pop(item.name) for item in more]
+        fields = _fields(**{item: values.pop(item) for item in of_request})
+        command(**{name: make(fields, *others)}, **values)
 
-    parameters = [*of_request.values(), _RECIPE, *own]
+    parameters = [*of_request.values(), *more, *own]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {item.name: item.annotation for item in parameters}
     return wrapper

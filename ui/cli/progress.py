@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ui.cli.console import print_note
 
 if TYPE_CHECKING:
-    from studio.jobs.run import Progress as JobProgress
+    from studio.jobs.job import Progress as JobProgress
     from studio.weights import PullProgress
 
 

@@ -18,6 +18,8 @@ def main() -> NoReturn:
     sys.unraisablehook = _repeat_lost_interrupt
     try:
         signal.signal(signal.SIGTERM, _interrupt)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # else nohup wants it so
+            signal.signal(signal.SIGHUP, _interrupt)
         from ui.cli.entry import run
 
         code = run(sys.argv[1:])

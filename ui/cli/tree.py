@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.commands import checking, clips, identity, inspection, library, machine, models, quarantine
+from ui.cli.commands import (
+    batch,
+    checking,
+    clips,
+    identity,
+    inspection,
+    library,
+    machine,
+    models,
+    quarantine,
+    queueing,
+    serving,
+    working,
+)
 
 app = typer.Typer(
     name="studio",
@@ -38,7 +51,11 @@ app.command("estimate")(clips.estimate)
 app.command("verify")(inspection.verify)
 app.command("check")(checking.check)
 app.command("doctor")(machine.doctor)
+app.command("worker")(working.worker)
+app.command("serve")(serving.serve)
+app.add_typer(batch.app, name="batch")
 app.add_typer(models.app, name="models")
 app.add_typer(library.app, name="library")
+app.add_typer(queueing.app, name="queue")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(identity.app, name="identity")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,19 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import sqlalchemy as sa
 
 from studio.app import Studio
 from studio.consistency.policy import Policy
-from studio.errors import DiskFull, GenerationFailed, OutOfMemory, RequestError, StoreBusy
-from studio.generator import RunContext
+from studio.errors import DiskFull, GenerationFailed, MissingPackage, OutOfMemory, RequestError, StoreBusy
+from studio.generator import Cost, RunContext
 from studio.jobs import worker as worker_module
 from studio.jobs.failure import error_of_job
 from studio.jobs.job import Job, JobWish
 from studio.jobs.roll import WorkerCard
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.worker import Tally, Worker
+from studio.library.tables import AssetRow, JobRow
 from studio.media import FrameClip
 from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role
 from tests.fakes import ScriptedGenerator
@@ -317,13 +321,15 @@ def test_a_machine_that_is_unfit_does_not_fail_the_whole_queue(studio: Studio, m
     jobs = [submit(studio, seed=seed) for seed in range(6)]
 
     def generate(_resolved: ResolvedRequest, _run: RunContext) -> FrameClip:
-        raise OutOfMemory("the card has no memory left")
+        raise faults.pop(0)
 
+    faults: list[Exception] = [OutOfMemory("too large for the card")] * 2 + [MissingPackage("no kernel")] * 3
+    jobs += [submit(studio) for _ in range(2)]
     monkeypatch.setattr(generator_of(studio), "generate", generate)
-    with pytest.raises(OutOfMemory):
+    with pytest.raises(MissingPackage):
         drain(studio)
     states = [studio.desk.job(job.id).state for job in jobs]
-    assert states.count(JobState.FAILED) == 3
+    assert states.count(JobState.FAILED) == 5
     assert states.count(JobState.QUEUED) == 3
 
 
@@ -335,3 +341,87 @@ def test_a_log_on_a_full_disk_does_not_stop_a_worker(studio: Studio) -> None:
 
     tally = Worker(studio.workshop, WorkerCard(device="cpu"), full).run(threading.Event(), drain=True)
     assert tally == Tally(succeeded=1)
+
+
+def test_what_a_provider_charged_takes_the_place_of_the_estimate(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = generator_of(studio).generate
+
+    def generate(resolved: ResolvedRequest, run: RunContext) -> FrameClip:
+        run.bill(Cost(amount=0.25, currency="EUR"))
+        return original(resolved, run)
+
+    monkeypatch.setattr(generator_of(studio), "generate", generate)
+    job = submit(studio)
+    drain(studio)
+    assert studio.desk.job(job.id).billed == {"amount": 0.25, "currency": "EUR"}
+
+
+def test_a_finished_job_is_never_made_again(studio: Studio) -> None:
+    """The process died between the commit and the sweeping up: the raw clip is still there."""
+    job = submit(studio)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(studio.quarantine, "discard", lambda _job_id: None)
+        drain(studio)
+    studio.runner.discard(job.id)
+    assert studio.desk.job(job.id).state == JobState.SUCCEEDED
+    with pytest.raises(RequestError, match="cannot be retried"):
+        studio.desk.retry(job.id)
+    assert leftovers(studio) == []
+
+
+def test_an_order_is_remembered_though_the_database_is_locked(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider has been told to start: to forget it would be to pay twice."""
+    job, orders = submit(studio), []
+
+    def generate(resolved: ResolvedRequest, run: RunContext) -> FrameClip:
+        orders.append(1)
+        run.save_operation({"id": "remote-7"})
+        raise DiskFull("no room left")
+
+    def resume(operation: dict[str, Any], run: RunContext) -> FrameClip:
+        assert operation == {"id": "remote-7"}
+        return original(ResolvedRequest.from_json(job.request), run)
+
+    def locked(*_: object) -> None:
+        raise StoreBusy("the database is locked")
+
+    monkeypatch.setattr(worker_module, "FIRST_PAUSE_SECONDS", 0.05)
+    generator, original = generator_of(studio), generator_of(studio).generate
+    monkeypatch.setattr(generator, "generate", generate)
+    monkeypatch.setattr(generator, "resume", resume, raising=False)
+    monkeypatch.setattr(studio.workshop.queue, "save_operation", locked)
+    assert drain(studio) == Tally(succeeded=1, put_back=1)
+    assert orders == [1]
+
+
+def test_a_library_that_the_database_does_not_know_is_left_alone(studio: Studio) -> None:
+    """The database was lost, or another one is in use: what lies in the library may be all there is."""
+    job = submit(studio)
+    drain(studio)
+    path = studio.store.asset(job.id).path
+    os.utime(path, (0, 0))
+    with studio.store.transaction() as session:
+        session.execute(sa.delete(AssetRow))
+        session.execute(sa.delete(JobRow))
+    assert studio.desk.gc().removed == ()
+    assert path.is_file()
+
+
+def test_pausing_the_queue_keeps_who_waits_for_a_worker_waiting(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(studio, monkeypatch, steps=60)
+    first = submit(studio)
+    with at_work(studio):
+        assert slow.running.wait(20)
+        with ThreadPoolExecutor(1) as pool:
+            made = pool.submit(studio.generate, GenerationRequest(model="scripted-moving", seed=5))
+            wait_for(lambda: len(studio.desk.jobs(JobState.QUEUED)) == 1)
+            studio.desk.pause_queue()
+            wait_for(lambda: studio.desk.job(first.id).is_final)
+            time.sleep(1.0)
+            assert not made.done()
+            studio.desk.resume_queue()
+            assert made.result(timeout=60).asset.seed == 5

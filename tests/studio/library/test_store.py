@@ -9,9 +9,8 @@ import sqlalchemy as sa
 
 from studio.config import Settings
 from studio.errors import StoreFault
-from studio.jobs.states import FailureReason, JobState
 from studio.library.asset import Asset
-from studio.library.store import HEAD_REVISION, Store, UnknownAsset, new_id
+from studio.library.store import HEAD_REVISION, Store, UnknownAsset
 from studio.library.tables import Base
 
 
@@ -73,26 +72,6 @@ def test_a_newer_schema_is_left_alone(settings: Settings) -> None:
         session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StoreFault, match=f"up to {HEAD_REVISION}"):
         Store(settings)
-
-
-def test_a_job_goes_through_its_states(settings: Settings) -> None:
-    with Store(settings) as store:
-        job_id = new_id()
-        store.add_job(job_id, {"model": "m", "seed": 1})
-        store.start_job(job_id)
-        store.save_operation(job_id, {"id": "remote-1"})
-        store.end_job(job_id, JobState.FAILED, reason=FailureReason.GENERATION, error={"message": "no"})
-        row = store.job(job_id)
-    assert row is not None
-    assert (row.state, row.reason, row.operation) == ("failed", "generation", {"id": "remote-1"})
-    assert row.started_at is not None
-    assert row.ended_at is not None
-    assert row.created_at <= row.started_at <= row.ended_at
-
-
-def test_a_final_state_must_be_final(settings: Settings) -> None:
-    with Store(settings) as store, pytest.raises(ValueError, match="not a final state"):
-        store.end_job("x", JobState.RUNNING)
 
 
 @pytest.mark.parametrize("asset_id", ["", "nope", "%", "_"])

@@ -311,7 +311,7 @@ def test_a_crash_between_file_and_row_is_undone_at_the_next_attempt(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(admission, "sync_folder", die)
+        patch.setattr("studio.library.shelf.sync_folder", die)
         patch.setattr(admission, "undo_half_replacement", lambda *_: None)  # the dead undo nothing
         patch.setattr("studio.export.gate.undo_half_replacement", lambda *_: None)
         with pytest.raises(SystemExit):
@@ -321,6 +321,26 @@ def test_a_crash_between_file_and_row_is_undone_at_the_next_attempt(
     assert outcome.asset is not None
     assert stamping_studio.verify(asset.path).c2pa.state == "trusted"
     assert stamping_studio.store.asset(asset.id).sha256 == outcome.asset.sha256
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_a_file_in_a_folder_that_machines_share_is_replaced_by_another_one(
+    kind: str, stamping_studio: Studio, authority: TimeAuthority, tmp_path: Path
+) -> None:
+    url = (tmp_path / "share").as_uri() if kind == "file" else f"memory://{tmp_path.name}"
+    settings = stamping_studio.settings.model_copy(update={"assets_url": url})
+    studio = Studio(settings)
+    studio.__dict__["registry"] = stamping_studio.registry
+    authority.mood = "is broken"
+    asset = make(studio)
+    authority.mood = "answers"
+    (outcome,) = studio.identity.stamp()
+    assert outcome.asset is not None
+    assert outcome.asset.name != asset.name
+    assert studio.verify(outcome.asset.path).c2pa.time_stamp.is_present
+    assert not asset.is_there
+    assert [name for name, _, _ in studio.store.shelf.files()] == [outcome.asset.name]
+    studio.store.close()
 
 
 def test_a_failure_of_the_database_leaves_the_file_as_it_was(

@@ -49,6 +49,8 @@ def worker(
     another worker takes the job up. Start one on each GPU: --device cuda:0, --device cuda:1 ...
     """
     from studio.app import Studio
+    from studio.jobs.batches import BatchRows
+    from studio.jobs.devices import require_device
     from studio.jobs.roll import WorkerCard
     from studio.jobs.worker import Worker
 
@@ -59,6 +61,9 @@ def worker(
         if attached:
             _stop_at_end_of_input(stop)
         studio = Studio(_settings(device))
+        require_device(studio.settings.device)
+        if batch is not None:
+            _patiently(lambda: BatchRows(studio.store).find(batch), stop)
         card = WorkerCard(device=studio.settings.device, pool=pool, batch_id=batch)
         _patiently(lambda: studio.store, stop)
         hand = Worker(studio.workshop, card, tell=print_note)
@@ -91,12 +96,19 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
         with suppress(OSError):  # not through the stream: it may be in use just now
             os.write(2, b"stopping: the job in hand is put back at its next step\n")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in _signals()}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _signals() -> list[signal.Signals]:
+    """Return what asks to stop; a closed terminal too, unless ``nohup`` wants that to be nothing."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in found if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:

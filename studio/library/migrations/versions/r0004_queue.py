@@ -74,10 +74,19 @@ def upgrade() -> None:
     op.create_table(
         "batches",
         sa.Column("id", sa.String(40), primary_key=True),
+        sa.Column("number", sa.Integer, nullable=False, index=True),
         sa.Column("path", sa.Text, nullable=False, index=True),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("budget", sa.JSON),
         sa.Column("created_at", time, nullable=False),
+    )
+    op.create_table(
+        "spending",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("batch_id", sa.String(40)),
+        sa.Column("amount", sa.Double, nullable=False),
+        sa.Column("currency", sa.String(8), nullable=False),
+        sa.Column("started_at", time, nullable=False, index=True),
     )
     op.create_table(
         "switches",
@@ -88,7 +97,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them again."""
-    for table in ("switches", "batches", "workers", "attempts"):
+    for table in ("switches", "spending", "batches", "workers", "attempts"):
         op.drop_table(table)
     for name, _columns, _unique in _INDEXES:
         op.drop_index(name, "jobs")
