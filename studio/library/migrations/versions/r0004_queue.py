@@ -6,24 +6,28 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-_NEW = (
-    sa.Column("pool", sa.String(16), nullable=False, server_default="local"),
-    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("position", sa.Double, nullable=False, server_default="0"),
-    sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("asked", sa.String(16)),
-    sa.Column("is_attended", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("batch_id", sa.String(40)),
-    sa.Column("entry", sa.Integer),
-    sa.Column("client_key", sa.String(200)),
-    sa.Column("terms", sa.JSON),
-    sa.Column("worker", sa.String(80)),
-    sa.Column("token", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("progress", sa.JSON),
-    sa.Column("estimate", sa.JSON),
-    sa.Column("billed", sa.JSON),
-)
+
+def _new() -> tuple[sa.Column, ...]:
+    return (
+        sa.Column("pool", sa.String(16), nullable=False, server_default="local"),
+        sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("position", sa.Double, nullable=False, server_default="0"),
+        sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("asked", sa.String(16)),
+        sa.Column("is_attended", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("batch_id", sa.String(40)),
+        sa.Column("entry", sa.Integer),
+        sa.Column("client_key", sa.String(200)),
+        sa.Column("terms", sa.JSON),
+        sa.Column("worker", sa.String(80)),
+        sa.Column("token", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("progress", sa.JSON),
+        sa.Column("estimate", sa.JSON),
+        sa.Column("billed", sa.JSON),
+    )
+
+
 _INDEXES: tuple[tuple[str, list[str | sa.TextClause], bool], ...] = (
     ("jobs_in_line", ["state", sa.text("priority DESC"), "position", "id"], False),
     ("jobs_by_state_and_time", ["state", "created_at", "id"], False),
@@ -37,8 +41,8 @@ _INDEXES: tuple[tuple[str, list[str | sa.TextClause], bool], ...] = (
 def upgrade() -> None:
     """Add columns and tables. There was no queue: a job that is not finished was a person's, and its process died."""
     time = sa.DateTime(timezone=True)
-    for column in _NEW:
-        op.add_column("jobs", column.copy())
+    for column in _new():
+        op.add_column("jobs", column)
     op.execute("UPDATE jobs SET is_attended = (1 = 1), state = 'running' WHERE state IN ('queued', 'running')")
     op.drop_index("ix_jobs_state", "jobs")
     for name, columns, unique in _INDEXES:
@@ -102,5 +106,5 @@ def downgrade() -> None:
     for name, _columns, _unique in _INDEXES:
         op.drop_index(name, "jobs")
     op.create_index("ix_jobs_state", "jobs", ["state"])
-    for column in _NEW:
+    for column in _new():
         op.drop_column("jobs", column.name)
