@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/studio verify demo.mp4
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

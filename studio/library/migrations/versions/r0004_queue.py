@@ -1,5 +1,7 @@
 """A queue that many workers share: order, leases, attempts, workers, batches."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,7 +9,7 @@ revision = "0004"
 down_revision = "0003"
 
 
-def _new() -> tuple[sa.Column, ...]:
+def _new() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("pool", sa.String(16), nullable=False, server_default="local"),
         sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
