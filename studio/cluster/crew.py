@@ -103,7 +103,9 @@ class RayWorkers:
                 ray.kill(hired.actor, no_restart=True)
         if time.monotonic() - self._counted_at > _COUNT_SECONDS:
             self._hire()
-        if not self._hired and self._fault is not None:
+        hired_pools = {hired.pool for hired in self._hired}
+        is_abandoned = any(number > 0 and pool not in hired_pools for pool, number in self._lost.items())
+        if is_abandoned and self._fault is not None:
             raise self._fault
 
     def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from studio.errors import GenerationFailed, RequestError, StudioError
-from studio.jobs.budget import refusal_of, require_room_for_new
+from studio.jobs.budget import OverBudget, refusal_of, require_room_for_new
 from studio.jobs.context import Observer
 from studio.jobs.desk import JobDesk
 from studio.jobs.failure import error_of_job
@@ -15,6 +15,7 @@ from studio.jobs.job import Job, JobWish, Progress
 from studio.jobs.lease import Lease
 from studio.jobs.queue import NewJob, Scope
 from studio.jobs.roll import Badge, WorkerCard
+from studio.jobs.spending import UNPAID
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.asset import Asset
@@ -66,7 +67,9 @@ class Attendance:
                     raise refusal
                 order = self._shop.order(row)
             except StudioError as error:
-                self._shop.queue.end(lease, JobState.FAILED, reason=FailureReason.REQUEST, error=error.as_json())
+                how = UNPAID if isinstance(error, OverBudget) else None
+                told = error.as_json()
+                self._shop.queue.end(lease, JobState.FAILED, reason=FailureReason.REQUEST, error=told, outcome=how)
                 raise
             order = replace(order, observe=observe, asked=lambda: "cancel" if self._is_canceled() else badge.asked)
             return self._shop.runner.run(lease, order)

@@ -111,7 +111,7 @@ def refusal_of(store: Store, settings: Settings, row: JobRow) -> OverBudget | No
 
     What was ordered from a provider already costs nothing more, and goes on.
     """
-    if row.pool != REMOTE or row.operation is not None:
+    if row.pool != REMOTE or (row.operation or {}).get("operation") is not None:
         return None
     with store.database.read() as session:
         batch = None if row.batch_id is None else session.get(BatchRow, row.batch_id)

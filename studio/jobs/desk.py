@@ -15,24 +15,22 @@ from sqlalchemy.orm import Session
 
 from studio.errors import RequestError, UnsupportedValue
 from studio.jobs.budget import require_room_for_new
-from studio.jobs.job import MAX_PRIORITY, MIN_PRIORITY, Job, JobWish, Terms, job_of_row
+from studio.jobs.job import MAX_PRIORITY, MIN_PRIORITY, Job, JobWish, Terms, UnknownJob, job_of_row
 from studio.jobs.line import Standing, reorder
 from studio.jobs.quarantine import InWork
 from studio.jobs.queue import QUEUE_PAUSED, NewJob
 from studio.jobs.reclaim import Reclaimed, reclaim
 from studio.jobs.roll import WorkerView
 from studio.jobs.spending import book, forget_job
-from studio.jobs.states import FINAL, FailureReason, JobState
+from studio.jobs.states import FINAL, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
 from studio.request import GenerationRequest, ResolvedRequest
 
+# What a provider or a model failed at: its order is over, another one is paid anew.
+_ORDERED_ANEW = ("GenerationFailed", "ProviderFailed")
 _RETRIED = (JobState.FAILED, JobState.CANCELED)
-
-
-class UnknownJob(RequestError):
-    """The queue has no job by this id."""
 
 
 class JobDesk:
@@ -192,7 +190,7 @@ class JobDesk:
         """Let a paused job be taken up again."""
         asked = sa.case((JobRow.asked == "pause", None), else_=JobRow.asked)
         states = (JobState.QUEUED, JobState.RUNNING)
-        return self._change(self.job(job_id), "resumed", states, is_paused=False, asked=asked)
+        return self._change(self.job(job_id), "resumed", states, is_paused=False, asked=asked, error=None)
 
     def prioritize(self, job_id: str, priority: int) -> Job:
         """Set a job's priority. priority: -100 .. 100."""
@@ -239,9 +237,9 @@ class JobDesk:
             return self._rewrite(job, "retried", changes, again)
         with self._shop.quarantine.lock(job.id):
             self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
-            if job.reason == FailureReason.GENERATION:  # what the provider failed at is ordered anew, and paid anew
+            if (job.error or {}).get("type") in _ORDERED_ANEW:
                 self._shop.quarantine.forget_order(job.id)
-                return self._change(job, "retried", (job.state,), is_ordered_anew=True, **again, operation=None)
+                return self._change(job, "retried", (job.state,), is_ordered_anew=True, **again)
             return self._change(job, "retried", (job.state,), **again)
 
     def is_gone(self, job: Job) -> bool:
@@ -319,7 +317,10 @@ class JobDesk:
                 if row is None:
                     return False
                 book(session, row)
+                # What another machine may still remember of the old order is older than this.
+                nothing = {"attempt": 0, "token": row.token, "request": "", "operation": None}
                 changes["billed"] = None
+                changes["operation"] = nothing if row.operation is not None else None
             return bool(session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount == 1)  # type: ignore[attr-defined]
 
         if not self._store.database.retrying(work):
@@ -352,7 +353,6 @@ class JobDesk:
             "model": resolved.model,
             "pool": fresh.pool,
             "estimate": fresh.estimate,
-            "operation": None,
         }
         self._shop.inputs.keep(job.id, resolved)
         return self._change(job, what, (job.state,), is_ordered_anew=True, **columns, **more)

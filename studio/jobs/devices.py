@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from studio.config import Settings
 from studio.errors import UnsupportedValue
 
-_ROCM = "/dev/kfd"
+_NVIDIA, _ROCM = "/dev/nvidiactl", "/dev/kfd"
 _SECONDS_TO_ANSWER = 10.0
 _QUESTION = ("nvidia-smi", "--query-gpu=index,memory.total", "--format=csv,noheader")
 
@@ -23,7 +23,7 @@ def devices(settings: Settings, environ: Mapping[str, str] | None = None) -> tup
     if settings.device != "auto":
         return (settings.device,)
     environ = os.environ if environ is None else environ
-    number = _installed()
+    number = _installed() or 0
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         number = min(number, _visible(visible))
@@ -40,12 +40,12 @@ def _visible(words: str) -> int:
     return number
 
 
-def _installed() -> int:
-    """Return how many GPUs the driver knows, 0 where there is no driver or it does not answer."""
+def _installed() -> int | None:
+    """Return how many GPUs the driver knows, None where there is no driver or it does not answer."""
     try:
         answer = subprocess.run(_QUESTION, capture_output=True, text=True, timeout=_SECONDS_TO_ANSWER, check=True)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return 0
+        return None
     return sum(1 for line in answer.stdout.splitlines() if line.partition(",")[0].strip().isdecimal())
 
 
@@ -55,9 +55,11 @@ def require_device(device: str) -> None:
     Raises `UnsupportedValue`. Where another driver may serve ``cuda`` (ROCm), torch has the last word.
     """
     kind, _, index = device.partition(":")
-    if kind != "cuda" or os.path.exists(_ROCM):  # noqa: PTH110
+    found = _installed() if kind == "cuda" else None
+    has_driver = os.path.exists(_NVIDIA) or os.path.exists(_ROCM)  # noqa: PTH110
+    if kind != "cuda" or (found is None and has_driver):
         return
-    found = _installed()
+    found = found or 0
     if int(index or 0) >= found:
         allowed = ", ".join(("cpu", *(f"cuda:{number}" for number in range(found))))
         raise UnsupportedValue("this machine has no such device", field="device", got=device, allowed=allowed)

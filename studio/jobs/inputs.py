@@ -110,7 +110,7 @@ class Inputs:
     def _share(self, path: Path) -> None:
         shelf = self.shared
         for source in () if shelf is None else (_sidecar(path), path):
-            if shelf is not None and source.is_file() and shelf.size_of(source.name) != source.stat().st_size:
+            if shelf is not None and source.is_file():  # written anew, it is young and nobody sweeps it up
                 shelf.put(source, source.name)
 
     def _fetch(self, item: Conditioning) -> None:

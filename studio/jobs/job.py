@@ -9,11 +9,16 @@ from typing import Any
 
 from studio.config import Settings, VisibleLabel
 from studio.consistency.policy import Policy
+from studio.errors import RequestError
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.tables import AttemptRow, JobRow
 from studio.media import Preview
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
+
+
+class UnknownJob(RequestError):
+    """The queue has no job by this id."""
 
 
 @dataclass(frozen=True, kw_only=True)

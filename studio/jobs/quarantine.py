@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -64,17 +65,21 @@ class Quarantine:
     def folder(self, job_id: str) -> Path:
         """Return the job's own folder, created if need be."""
         folder = self._root / job_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _write_faults("the folder of a job", folder, fix="mend it"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     @contextmanager
     def lock(self, job_id: str) -> Iterator[None]:
         """Hold the job against all other processes; the system frees it when this one dies. Raises `InWork`."""
         lock = FileLock(self.folder(job_id) / "running.lock", blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise InWork("another process is working on this job", field="job", got=job_id, fix="wait for it") from None
+        with _write_faults("the lock of a job", self._root / job_id, fix="mend it"):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise InWork(
+                    "another process is working on this job", field="job", got=job_id, fix="wait for it"
+                ) from None
         try:
             yield
         finally:
@@ -222,6 +227,11 @@ class Quarantine:
     def discard(self, job_id: str) -> None:
         """Delete whatever is kept of a job."""
         shutil.rmtree(self._root / job_id, ignore_errors=True)
+
+
+def digest_of(request: ResolvedRequest) -> str:
+    """Return a digest of what decides how a clip looks, in hex digits."""
+    return hashlib.sha256(json.dumps(_essence(request), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _essence(request: ResolvedRequest) -> dict[str, Any]:

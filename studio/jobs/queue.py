@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from studio.errors import StoreTaken
-from studio.jobs.job import JobWish, Progress, Terms
+from studio.jobs.job import JobWish, Progress, Terms, UnknownJob
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.store import Store
@@ -104,7 +104,10 @@ class JobQueue:
         """Take up a job that has ended, for what a person wants of its clip. Raises `LeaseLost` if it has not ended."""
         with self._store.transaction() as session:
             row = session.get(JobRow, job_id, with_for_update=True)
-            if row is None or row.state not in FINAL:
+            if row is None:
+                raise UnknownJob("the queue does not know this job any more", field="job", got=job_id,
+                                 fix=f"`studio quarantine discard {job_id}` deletes its clip")  # fmt: skip
+            if row.state not in FINAL:
                 raise LeaseLost("another process works on this job", got=job_id, fix="wait for it")
             row.is_attended = True
             return _take(session, row, worker)
@@ -169,10 +172,11 @@ class JobQueue:
         reason: FailureReason | None = None,
         error: dict[str, Any] | None = None,
         timings: dict[str, float] | None = None,
+        outcome: str | None = None,
     ) -> None:
-        """Write a final state. Raises `LeaseLost`."""
+        """Write a final state. outcome: of the attempt, if it is another word. Raises `LeaseLost`."""
         with self._store.transaction() as session:
-            self._close(session, lease, state, reason, error, timings)
+            self._close(session, lease, state, reason, error, timings, outcome)
 
     def put_back(
         self,
@@ -190,7 +194,8 @@ class JobQueue:
         with self._store.transaction() as session:
             asked = session.scalar(sa.select(JobRow.asked).where(_held(lease)).with_for_update())
             if asked == "cancel":
-                self._close(session, lease, JobState.CANCELED, None, None, timings)
+                how = outcome if is_refused else None
+                self._close(session, lease, JobState.CANCELED, None, None, timings, how)
                 return JobState.CANCELED
             back: dict[str, Any] = {"state": JobState.QUEUED, "worker": None, "process": None, "asked": None}
             back |= {"progress": None, "is_attended": False}
@@ -210,12 +215,13 @@ class JobQueue:
         reason: FailureReason | None,
         error: dict[str, Any] | None,
         timings: dict[str, float] | None,
+        outcome: str | None = None,
     ) -> None:
         if state not in FINAL:
             raise ValueError(f"{state} is not a final state")
         end = {"state": state, "reason": reason, "error": error, "ended_at": datetime.now(UTC)}
         _write(session, lease, **end, asked=None, progress=None, is_attended=False)
-        _close_attempt(session, lease, state, error, timings)
+        _close_attempt(session, lease, outcome or state, error, timings)
 
     # -- after a worker's death ---------------------------------------------------------------------------------
 

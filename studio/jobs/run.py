@@ -30,7 +30,7 @@ from studio.jobs.context import JobRun, Observer, Order, Stopwatch
 from studio.jobs.inputs import Inputs
 from studio.jobs.job import Progress
 from studio.jobs.lease import Lease, LeaseLost, Stopped
-from studio.jobs.quarantine import InWork, Quarantine, RawMaterial, attempt_name
+from studio.jobs.quarantine import InWork, Quarantine, RawMaterial, attempt_name, digest_of
 from studio.jobs.queue import JobQueue
 from studio.jobs.roll import WorkerCard, WorkerRoll
 from studio.jobs.states import FailureReason, JobState
@@ -111,7 +111,7 @@ class JobRunner:
         try:
             with self._quarantine.lock(row.id):
                 asset = self._store.asset_of_job(row.id)
-                if asset is not None and asset.path.is_file():
+                if asset is not None and asset.is_there:
                     is_ours = self._queue.end_orphan(row, JobState.SUCCEEDED, None, None)
                 elif self._quarantine.holds(row.id):
                     is_ours = self._queue.end_orphan(row, JobState.FAILED, FailureReason.UNSEALED, None)
@@ -162,7 +162,7 @@ class JobRunner:
             settings=order.generator.spec.settings,
         )
         checkpoints = Checkpoints(folder, key)
-        save = partial(self._save_operation, lease, number)
+        save = partial(self._save_operation, lease, number, digest_of(inputs))
         run = JobRun(folder, checkpoints, order, save, lambda cost: self._queue.bill(lease, cost.amount, cost.currency))
         run.raise_if_canceled()
         started = time.monotonic()
@@ -179,17 +179,20 @@ class JobRunner:
 
     def _clip_of(self, *, job_id: str, order: Order, inputs: ResolvedRequest, number: int, run: JobRun) -> RawClip:
         """Generate, or pick up what goes on elsewhere since an earlier run of the job."""
-        saved = self._quarantine.operation(job_id) or order.operation
-        if saved is not None and saved["attempt"] == number and isinstance(order.generator, Resumable):
+        # One of them may be older: written on another machine, or before the order was forgotten. The row wins a tie.
+        known = [saved for saved in (order.operation, self._quarantine.operation(job_id)) if saved is not None]
+        saved = max(known, key=lambda item: int(item["token"]), default=None)
+        is_ours = saved is not None and (saved["attempt"], saved["request"]) == (number, digest_of(inputs))
+        if saved is not None and is_ours and isinstance(order.generator, Resumable):
             return order.generator.resume(saved["operation"], run)
         return order.generator.generate(inputs, run)
 
-    def _save_operation(self, lease: Lease, number: int, operation: dict[str, Any]) -> None:
+    def _save_operation(self, lease: Lease, number: int, digest: str, operation: dict[str, Any]) -> None:
         """Keep what was ordered and will be paid for, in the job's folder and in its row.
 
         One of them is enough. A full disk or a locked database is waited out: to forget the order is to pay twice.
         """
-        saved = {"attempt": number, "operation": operation}
+        saved = {"attempt": number, "token": lease.token, "request": digest, "operation": operation}
         for is_last in (*(False,) * _SAVE_TRIES, True):
             faults = []
             for save in (
@@ -249,7 +252,7 @@ class JobRunner:
         asset = self._store.asset_of_job(lease.job_id)
         if asset is None:
             return None
-        if not asset.path.is_file():
+        if not asset.is_there:
             self._store.forget_asset(asset.id)
             return None
         with suppress(LeaseLost):  # it was written together with the clip

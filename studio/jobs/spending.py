@@ -18,7 +18,8 @@ UNPAID = "unpaid"
 
 def is_begun() -> sa.ColumnElement[bool]:
     """Return the condition under which an attempt belongs to a job and may have cost something."""
-    return (AttemptRow.job_id == JobRow.id) & (sa.func.coalesce(AttemptRow.outcome, "") != UNPAID)
+    may_cost = (sa.func.coalesce(AttemptRow.outcome, "") != UNPAID) & AttemptRow.is_booked.is_(False)
+    return (AttemptRow.job_id == JobRow.id) & may_cost
 
 
 def book(session: Session, row: JobRow) -> None:
@@ -31,7 +32,8 @@ def book(session: Session, row: JobRow) -> None:
         session.add(
             SpendingRow(batch_id=row.batch_id, amount=money.amount, currency=money.currency, started_at=begun_at)
         )
-        session.flush()
+    session.execute(sa.update(AttemptRow).where(AttemptRow.job_id == row.id).values(is_booked=True))
+    session.flush()
 
 
 def spent_before(session: Session, *, batch_id: str | None, since: datetime | None) -> list[Money | None]:

@@ -8,8 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
-from studio.errors import Canceled, EnvironmentFault, OutOfMemory, RequestError, StudioError, VerificationFailed
+from studio.errors import (
+    Canceled,
+    DiskFull,
+    EnvironmentFault,
+    OutOfMemory,
+    RequestError,
+    StoreFault,
+    StudioError,
+    VerificationFailed,
+)
 from studio.generator import Generator
 from studio.jobs.budget import refusal_of
 from studio.jobs.lease import Lease, LeaseLost, Stopped
@@ -76,6 +86,14 @@ class Resident:
         """Give the memory back if nobody needed the weights for `RESIDENT_SECONDS`."""
         if self._generator is not None and time.monotonic() - self._used_at > RESIDENT_SECONDS:
             self.close()
+
+
+def _ending(error: Exception) -> tuple[FailureReason, dict[str, Any]]:
+    """Return why a job failed that ended with an error before it was really begun."""
+    if not isinstance(error, StudioError):
+        return FailureReason.GENERATION, {"type": type(error).__name__, "message": str(error)}
+    reason = FailureReason.REQUEST if isinstance(error, RequestError) else FailureReason.ENVIRONMENT
+    return reason, error.as_json()
 
 
 class _Unfit(Exception):
@@ -165,9 +183,7 @@ class Worker:
                     asked=lambda: badge.asked or ("stop" if stop.is_set() else None),
                     open_session=self._resident.session,
                 )
-            except StudioError as error:
-                reason = FailureReason.REQUEST if isinstance(error, RequestError) else FailureReason.ENVIRONMENT
-                self._shop.queue.end(lease, JobState.FAILED, reason=reason, error=error.as_json())
+            except Exception as error:  # a plug-in's code may raise anything
                 self._told(tally, lease, error)
                 return
             try:
@@ -188,6 +204,9 @@ class Worker:
                 self._told(tally, lease, error)
 
     def _told(self, tally: Tally, lease: Lease, error: Exception) -> None:
+        with suppress(LeaseLost, DiskFull, StoreFault):  # as a rule it has ended already; else it must not come again
+            reason, told = _ending(error)
+            self._shop.queue.end(lease, JobState.FAILED, reason=reason, error=told)
         match error:
             case Stopped() | LeaseLost():
                 tally.put_back += 1

@@ -179,6 +179,7 @@ class SharedShelf(Shelf):
         with self._faults():
             if self._mounted is not None and not self._mounted.parent.is_dir():
                 raise ShareFault("the shared folder is not there", got=self._url, fix="mount it")
+            self._system.invalidate_cache()  # other machines write here too
             return bool(self._system.isfile(self._path(name)))
 
     def fetch(self, name: str, path: Path, check: Callable[[Path], None] = lambda _path: None) -> None:
@@ -208,10 +209,12 @@ class SharedShelf(Shelf):
     def find(self, beginning: str) -> list[str]:
         """Return the names, of files right here, that begin like this."""
         with self._faults():
+            self._system.invalidate_cache()
             return sorted(PurePosixPath(path).name for path in self._system.glob(self._path(f"{beginning}*")))
 
     def files(self) -> Iterator[tuple[str, int, float]]:
         with self._faults():
+            self._system.invalidate_cache()
             root = self._path("")
             found = self._system.find(root, detail=True) if self._system.isdir(root) else {}
             for path, facts in found.items():

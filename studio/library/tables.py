@@ -94,7 +94,7 @@ class JobRow(Base):
 class AttemptRow(Base):
     """One time that a worker took a job up. number: the job's token then. timings: seconds by stage.
 
-    outcome: how it ended; NULL while it lasts.
+    outcome: how it ended; NULL while it lasts. is_booked: what it cost is in `SpendingRow`.
     """
 
     __tablename__ = "attempts"
@@ -109,6 +109,7 @@ class AttemptRow(Base):
     outcome: Mapped[str | None] = mapped_column(String(16))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     timings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    is_booked: Mapped[bool] = mapped_column(default=False)
 
 
 class WorkerRow(Base):

@@ -90,7 +90,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(
     assert studio(environment, "library", "list")["assets"] == []
 
 
-def test_a_killed_run_is_cleared_up_by_the_next(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_run_is_noticed_by_the_next_and_can_go_on(environment: dict[str, str], tmp_path: Path) -> None:
     command = [STUDIO, "generate", "--model", "micro-wan", "--prompt", PROMPT, "--steps", "50"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -101,6 +101,12 @@ def test_a_killed_run_is_cleared_up_by_the_next(environment: dict[str, str], tmp
     process.communicate(timeout=60)
     time.sleep(0.1)
     studio(environment, "generate", "--model", "micro-wan", "--prompt", PROMPT, "--steps", "1")
+    (job,) = studio(environment, "queue", "list", "--state", "failed")["jobs"]
+    assert job["reason"] == "interrupted"
+    studio(environment, "queue", "retry", job["id"])
+    studio(environment, "worker", "--drain")
+    (job,) = studio(environment, "queue", "show", job["id"])["jobs"]
+    assert job["state"] == "succeeded"
     assert files_in(tmp_path / "home" / "quarantine") == []
 
 
@@ -132,7 +138,7 @@ def test_an_interrupt_while_starting_is_130_without_a_traceback(environment: dic
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
-def test_a_limit_on_file_size_is_a_full_disk_and_leaves_nothing_behind(
+def test_a_limit_on_file_size_is_a_full_disk_and_leaves_only_what_a_retry_needs(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     import resource
@@ -148,4 +154,4 @@ def test_a_limit_on_file_size_is_a_full_disk_and_leaves_nothing_behind(
     assert "Traceback" not in process.stderr
     assert json.loads(process.stdout)["error"]["type"] == "DiskFull"
     assert files_in(tmp_path / "home" / "library") == []
-    assert files_in(tmp_path / "home" / "quarantine") == []
+    assert {Path(name).suffix for name in files_in(tmp_path / "home" / "quarantine")} <= {".checkpoint", ".lock"}

@@ -15,7 +15,6 @@ from ui.api.problems import Refusal
 
 # Says no more than that the server lives, for those who watch over it.
 OPEN_PATHS = frozenset({"/healthz"})
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _TOKEN_FIX = "send it as `Authorization: Bearer TOKEN`; docs/rest.md says where it is"  # noqa: S105
 
 
@@ -69,7 +68,7 @@ def _require_loopback_name(host: str) -> None:
         name = urlsplit(f"//{host}").hostname
     except ValueError:
         name = None
-    if name not in _LOOPBACK_NAMES or any(letter in host for letter in "/@?#\\ "):
+    if name is None or not is_loopback(name) or any(letter in host for letter in "/@?#\\ "):
         raise Refusal(
             403,
             "the server is called by a name that is not its own",

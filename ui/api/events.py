@@ -43,6 +43,10 @@ class Listener:
             self._pending[kind, name] = data
             self._wake.set()
 
+    def has_news_of(self, name: str) -> bool:
+        """Say whether something of this job waits to be told."""
+        return any(waiting == name for _kind, waiting in self._pending)
+
     def end(self) -> None:
         """Let the client's answer come to its end."""
         self._is_over = True
@@ -126,7 +130,8 @@ class EventHub:
             return
         signs = await asyncio.to_thread(self._overview.signs, listener.job_ids)
         for job_id in listener.job_ids:
-            _tell(listener, job_id, signs.get(job_id))
+            if not listener.has_news_of(job_id):  # what was told meanwhile is younger
+                _tell(listener, job_id, signs.get(job_id))
 
     async def _run(self) -> None:
         while self._listeners and not self._is_closed:

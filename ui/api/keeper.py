@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from studio.app import Studio
 from studio.errors import EnvironmentFault, StudioError
@@ -55,8 +54,12 @@ class WorkerKeeper:
 
     def _run(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
-            with suppress(StudioError):  # a database that does not answer now may do so next time
+            try:
                 self._hire()
+            except StudioError:
+                pass  # a database that does not answer now may do so next time
+            except Exception as error:
+                _log.error("workers: %s", type(error).__name__)
             for pool, crew in list(self._crews.items()):
                 try:
                     crew.tend()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -26,7 +26,7 @@ from studio.errors import (
     UnknownModel,
 )
 from studio.jobs.budget import OverBudget
-from studio.jobs.desk import UnknownJob
+from studio.jobs.job import UnknownJob
 from studio.jobs.quarantine import InWork
 from studio.library.store import UnknownAsset
 
@@ -123,9 +123,17 @@ def code_of(type_name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type_name).lower()
 
 
+def _below(kind: type[StudioError]) -> Iterator[str]:
+    yield kind.__name__
+    for below in kind.__subclasses__():
+        yield from _below(below)
+
+
 def without_paths(error: Mapping[str, Any], home: Path) -> dict[str, Any]:
     """Return an error, as `StudioError.as_json` writes it, that tells nothing of this machine's folders."""
     told = dict(error)
+    if told.get("type") not in (*_below(StudioError), "WorkerDied"):  # somebody else's words; who knows what they tell
+        told["message"] = f"an unexpected error ({told.get('type')})"
     got = told.get("got")
     if isinstance(got, str) and any(kind(got).is_absolute() for kind in (PurePosixPath, PureWindowsPath)):
         told["got"] = PureWindowsPath(got).name or None

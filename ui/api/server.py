@@ -17,6 +17,7 @@ from studio.errors import EnvironmentFault
 GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 15
 MAX_HEADER_BYTES = 2**15
+MAX_CONNECTIONS = 512
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -35,6 +36,7 @@ class ApiServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 h11_max_incomplete_event_size=MAX_HEADER_BYTES,

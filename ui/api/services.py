@@ -15,8 +15,7 @@ from fastapi import Depends, Request
 
 from studio.app import Studio
 from studio.errors import StoreFault
-from studio.jobs.desk import UnknownJob
-from studio.jobs.job import Job
+from studio.jobs.job import Job, UnknownJob
 from studio.jobs.overview import JobOverview
 from studio.library.asset import Asset
 from studio.library.store import UnknownAsset

@@ -201,6 +201,8 @@ class _FormReader:
             raise _wrong_part(self._name, "this part is no file", ", ".join(sorted(self._files)))
         self._is_nameless = not filename
         path = self._folder / self._name / _safe_name(filename)
+        if path.parent.exists():
+            raise _wrong_part(self._name, "it is given twice", "once")
         path.parent.mkdir(mode=0o700)
         self._stream = open(path, "xb")  # noqa: SIM115
         self._form.files[self._name] = path

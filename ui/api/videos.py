@@ -12,8 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from studio.errors import RequestError, StudioError
-from studio.jobs.desk import UnknownJob
-from studio.jobs.job import Job, Progress
+from studio.jobs.job import Job, Progress, UnknownJob
 from studio.jobs.states import JobState
 from studio.library.asset import Asset
 from studio.library.store import UnknownAsset

@@ -25,9 +25,10 @@ from tests.studio.media_files import ffmpeg, pan, tone, write_mp4
 
 
 def ffmpegs() -> list[int]:
-    """Return the ids of the processes that this one started and that still live."""
+    """Return the ids of the encoders and decoders that this process started and that still live."""
     tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    return [int(child) for path in tasks for child in path.read_text().split()]
+    children = [int(child) for path in tasks for child in path.read_text().split()]
+    return [child for child in children if b"ffmpeg" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import pytest
 from studio.app import Studio
 from studio.config import Settings
 from studio.errors import RequestError, UnsupportedValue
-from studio.jobs.desk import UnknownJob
-from studio.jobs.job import Job, JobWish, Progress
+from studio.jobs.job import Job, JobWish, Progress, UnknownJob
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.queue import MAX_DEATHS, Scope
 from studio.jobs.roll import Badge, WorkerCard

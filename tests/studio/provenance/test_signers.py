@@ -91,7 +91,7 @@ def plug_in(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configure(studio: Studio, **changes: object) -> None:
     studio.settings = studio.settings.model_copy(update=changes)
-    for name in ("identity", "runner"):
+    for name in ("identity", "workshop", "desk"):
         studio.__dict__.pop(name, None)
 
 

@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(16)),
         sa.Column("error", sa.JSON),
         sa.Column("timings", sa.JSON),
+        sa.Column("is_booked", sa.Boolean, nullable=False, server_default=sa.false()),
     )
     op.create_table(
         "workers",
