@@ -149,6 +149,7 @@ def test_a_cluster_needs_a_database_and_a_folder_that_all_machines_reach(
 
 
 def test_a_cluster_that_does_not_answer_is_told_at_once() -> None:
+    pytest.importorskip("ray")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         address = f"127.0.0.1:{taken.getsockname()[1]}"
