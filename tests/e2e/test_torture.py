@@ -97,7 +97,7 @@ def test_forty_jobs_survive_fifty_kills_and_everything_else(tmp_path: Path, disk
     clock = build_clock(tmp_path)
     victim = Victim(home=home, file=write_batch(tmp_path / "batch" / "batch.jsonl", requests), clock=clock)
     victim.clock_file.write_text("0")
-    tormentor = Tormentor(victim, kills=50, rng=random.Random(6), longest_pause=5.0)
+    tormentor = Tormentor(victim, kills=50, rng=random.Random(6), longest_pause=3.5)
     victim.start("--resume")
     hardships: list[tuple[int, str]] = [(6, "lock"), (14, "disk"), (22, "clock"), (30, "lock"), (38, "disk")]
     for kills, hardship in [*hardships, (50, "end")]:
