@@ -18,10 +18,9 @@ from studio.jobs.job import Job, Progress, job_of_row
 from studio.jobs.spending import UNPAID
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
+from studio.library.database import in_parts
 from studio.library.store import Store
 from studio.library.tables import AssetRow, AttemptRow, BatchRow, JobRow
-
-_PART = 500  # databases limit the number of parameters
 
 
 class UnknownBatch(RequestError):
@@ -197,7 +196,7 @@ class BatchRows:
         """Take jobs out of their batch whose entries are no longer in its file; they stay in the queue."""
 
         def work(session: Session) -> None:
-            for part in _parts(job_ids):
+            for part in in_parts(job_ids):
                 session.execute(sa.update(JobRow).where(JobRow.id.in_(part)).values(batch_id=None, entry=None))
 
         if job_ids:
@@ -213,7 +212,7 @@ class BatchRows:
         """Return for each batch how many jobs it has in each state."""
         found: dict[str, dict[str, int]] = {batch_id: {} for batch_id in batch_ids}
         with self._store.database.read() as session:
-            for part in _parts(batch_ids):
+            for part in in_parts(batch_ids):
                 query = sa.select(JobRow.batch_id, JobRow.state, sa.func.count()).where(JobRow.batch_id.in_(part))
                 for batch_id, state, number in session.execute(query.group_by(JobRow.batch_id, JobRow.state)):
                     found[str(batch_id)][str(state)] = int(number)
@@ -238,7 +237,7 @@ class BatchRows:
         """Return what these jobs made, by job; a clip is named after its job."""
         found: dict[str, Asset] = {}
         with self._store.database.read() as session:
-            for part in _parts(list(job_ids)):
+            for part in in_parts(list(job_ids)):
                 query = sa.select(AssetRow).options(defer(AssetRow.manifest_store)).where(AssetRow.id.in_(part))
                 found |= {row.id: asset_of_row(row, self._store.shelf) for row in session.scalars(query)}
         return found
@@ -246,10 +245,6 @@ class BatchRows:
 
 def _prefix(batch_id: str) -> str:
     return f"batch:{batch_id}:"
-
-
-def _parts(items: Sequence[str]) -> list[Sequence[str]]:
-    return [items[start : start + _PART] for start in range(0, len(items), _PART)]
 
 
 def _batch_of_row(row: BatchRow) -> Batch:

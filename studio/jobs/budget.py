@@ -19,6 +19,7 @@ from studio.errors import RequestError
 from studio.jobs.queue import NewJob
 from studio.jobs.spending import is_begun, spent_before
 from studio.jobs.states import JobState
+from studio.library.database import in_parts
 from studio.library.store import Store
 from studio.library.tables import AttemptRow, BatchRow, JobRow
 from studio.money import Money
@@ -94,9 +95,8 @@ def require_room_for_new(store: Store, settings: Settings, jobs: Iterable[NewJob
     batches = {job.wish.batch_id for job in remote}
     with store.database.read() as session:
         known: set[str | None] = set()
-        for start in range(0, len(keys), 500):  # databases limit the number of parameters
-            part = sa.select(JobRow.client_key).where(JobRow.client_key.in_(keys[start : start + 500]))
-            known |= set(session.scalars(part))
+        for part in in_parts(keys):
+            known |= set(session.scalars(sa.select(JobRow.client_key).where(JobRow.client_key.in_(part))))
         lenient = {batch_id for batch_id in batches if _allows_unknown(session, batch_id)}
     for allows_unknown in (False, True):
         group = [job for job in remote if job.wish.client_key not in known]

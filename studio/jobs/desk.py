@@ -24,6 +24,7 @@ from studio.jobs.roll import WorkerView
 from studio.jobs.spending import book, forget_job
 from studio.jobs.states import FINAL, JobState
 from studio.jobs.workshop import Workshop
+from studio.library.database import in_parts
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
 from studio.request import GenerationRequest, ResolvedRequest
@@ -270,9 +271,7 @@ class JobDesk:
 
     def is_queue_paused(self) -> bool:
         """Say whether the whole queue is paused."""
-        with self._store.database.read() as session:
-            switch = session.get(SwitchRow, QUEUE_PAUSED)
-            return switch is not None and switch.is_on
+        return self._shop.queue.is_paused()
 
     def gc(self, *, quota_bytes: int | None = None, dry_run: bool = False) -> Reclaimed:
         """Delete what nobody needs any more; see `studio.jobs.reclaim`."""
@@ -284,8 +283,8 @@ class JobDesk:
     def _by_id(self, job_ids: Sequence[str]) -> list[Job]:
         found: dict[str, Job] = {}
         with self._store.database.read() as session:
-            for start in range(0, len(job_ids), 500):  # databases limit the number of parameters
-                query = sa.select(JobRow).where(JobRow.id.in_(job_ids[start : start + 500]))
+            for part in in_parts(job_ids):
+                query = sa.select(JobRow).where(JobRow.id.in_(part))
                 found |= {row.id: job_of_row(row) for row in session.scalars(query)}
         return [found[job_id] for job_id in job_ids if job_id in found]
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from studio.errors import UnsupportedValue
 from studio.jobs.job import Job, job_of_row
 from studio.jobs.states import JobState
+from studio.library.database import in_parts
 from studio.library.store import Store
 from studio.library.tables import JobRow
 
@@ -79,8 +80,8 @@ class JobOverview:
             for query in queries:
                 found |= {row.id: _sign(row) for row in session.execute(query)}
             others = sorted(set(watched) - set(found))
-            for start in range(0, len(others), 500):  # databases limit the number of parameters
-                query = sa.select(*_SIGNS).where(JobRow.id.in_(others[start : start + 500]))
+            for part in in_parts(others):
+                query = sa.select(*_SIGNS).where(JobRow.id.in_(part))
                 found |= {row.id: _sign(row) for row in session.execute(query)}
         return found
 

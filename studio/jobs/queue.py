@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from studio.errors import StoreTaken
 from studio.jobs.job import JobWish, Progress, Terms, UnknownJob
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.states import FINAL, FailureReason, JobState
+from studio.library.database import in_parts
 from studio.library.store import Store
 from studio.library.tables import AttemptRow, JobRow, SwitchRow, WorkerRow
 from studio.request import ResolvedRequest
@@ -58,13 +60,10 @@ class JobQueue:
 
     def add(self, jobs: Sequence[NewJob]) -> list[str]:
         """Put jobs at the end of the queue, all or none. Returns their ids, an old one for a known client key."""
-        for is_last in (False, False, True):
-            try:
+        for _ in range(2):
+            with suppress(StoreTaken):  # somebody submitted the same client key at the same moment
                 return self._add(jobs)
-            except StoreTaken:  # somebody submitted the same client key at the same moment
-                if is_last:
-                    raise
-        raise AssertionError("unreachable")
+        return self._add(jobs)
 
     def _add(self, jobs: Sequence[NewJob]) -> list[str]:
         with self._store.transaction() as session:
@@ -115,18 +114,22 @@ class JobQueue:
     def dismiss(self, job_id: str) -> None:
         """Write that people gave up a job that had ended; nothing happens to one that has not."""
         has_ended = (JobRow.id == job_id) & JobRow.state.in_(FINAL - {JobState.SUCCEEDED})
+        change = sa.update(JobRow).where(has_ended).values(state=JobState.CANCELED, ended_at=datetime.now(UTC))
         with self._store.transaction() as session:
-            session.execute(
-                sa.update(JobRow).where(has_ended).values(state=JobState.CANCELED, ended_at=datetime.now(UTC))
-            )
+            session.execute(change)
+
+    def is_paused(self) -> bool:
+        """Say whether nobody may take anything."""
+        with self._store.database.read() as session:
+            return _is_paused(session)
 
     def has_claimable(self, scope: Scope, worker: WorkerRow) -> bool:
         """Say whether there is a job to take. Locks nothing."""
         with self._store.database.read() as session:
             if _is_paused(session):
                 return False
-            left_over = session.scalar(sa.select(JobRow.id).where(_is_left_over(worker) & _in_scope(scope)).limit(1))
-            return (left_over or session.scalar(sa.select(JobRow.id).where(_waits(scope)).limit(1))) is not None
+            takable = ((_is_left_over(worker) & _in_scope(scope)), _waits(scope))
+            return any(session.scalar(sa.select(JobRow.id).where(which).limit(1)) is not None for which in takable)
 
     def count_open(self, scope: Scope) -> int:
         """Return how many jobs in a worker's scope are not finished, those that are paused left out."""
@@ -147,8 +150,7 @@ class JobQueue:
             row = session.execute(sa.select(JobRow.asked).where(_held(lease))).first()
         if row is None:
             raise _lost(lease)
-        asked: str | None = row[0]
-        return asked
+        return None if row[0] is None else str(row[0])
 
     def save_operation(self, lease: Lease, operation: dict[str, Any]) -> None:
         """Keep a remote operation, so that a restart polls it instead of paying again. Raises `LeaseLost`."""
@@ -197,12 +199,12 @@ class JobQueue:
                 how = outcome if is_refused else None
                 self._close(session, lease, JobState.CANCELED, None, None, timings, how)
                 return JobState.CANCELED
-            back: dict[str, Any] = {"state": JobState.QUEUED, "worker": None, "process": None, "asked": None}
-            back |= {"progress": None, "is_attended": False}
+            back: dict[str, Any] = dict.fromkeys(("worker", "process", "asked", "progress"))
+            back |= {"state": JobState.QUEUED, "is_attended": False}
             if asked == "pause" or is_refused:
-                back |= {"is_paused": True}
+                back["is_paused"] = True
             if is_refused:
-                back |= {"error": error}
+                back["error"] = error
             _write(session, lease, **back)
             _close_attempt(session, lease, outcome, error, timings)
         return JobState.QUEUED
@@ -309,8 +311,8 @@ def _row_of(job: NewJob, position: float) -> JobRow:
 def _known_keys(session: Session, jobs: Sequence[NewJob]) -> dict[str | None, str]:
     keys = [job.wish.client_key for job in jobs if job.wish.client_key is not None]
     known: dict[str | None, str] = {}
-    for start in range(0, len(keys), 500):  # databases limit the number of parameters
-        query = sa.select(JobRow.client_key, JobRow.id).where(JobRow.client_key.in_(keys[start : start + 500]))
+    for part in in_parts(keys):
+        query = sa.select(JobRow.client_key, JobRow.id).where(JobRow.client_key.in_(part))
         known.update((row[0], row[1]) for row in session.execute(query))
     return known
 

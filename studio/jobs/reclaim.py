@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from studio.jobs.quarantine import InWork
 from studio.jobs.states import JobState
 from studio.jobs.workshop import Workshop
+from studio.library.database import in_parts
 from studio.library.tables import AssetRow, JobRow
 
 # A folder without a row may belong to a job that is being handed in just now.
@@ -180,8 +181,8 @@ def _failed(shop: Workshop, folders: list[Path]) -> list[Path]:
 def _states(shop: Workshop, job_ids: list[str]) -> dict[str, JobState]:
     states: dict[str, JobState] = {}
     with shop.store.database.read() as session:
-        for start in range(0, len(job_ids), 500):
-            query = sa.select(JobRow.id, JobRow.state).where(JobRow.id.in_(job_ids[start : start + 500]))
+        for part in in_parts(job_ids):
+            query = sa.select(JobRow.id, JobRow.state).where(JobRow.id.in_(part))
             states |= {row[0]: JobState(row[1]) for row in session.execute(query)}
     return states
 

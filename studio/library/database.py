@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
@@ -21,9 +21,16 @@ from studio.library import postgres, schema, sqlite
 from studio.library.address import PostgresAddress
 
 BUSY_TIMEOUT_SECONDS = 60.0
+MAX_NAMED = 500
 
 _Mode = Literal["read", "write"]
 T = TypeVar("T")
+
+
+def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield items in parts that a query can name: databases limit the number of parameters."""
+    for start in range(0, len(items), MAX_NAMED):
+        yield items[start : start + MAX_NAMED]
 
 
 class Database:
