@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from studio.config import Settings, VisibleLabel
 from studio.consistency.policy import Policy
 from studio.consistency.report import Report
 from studio.delivery import check_destination
+from studio.discovery import Refreshed, refresh
 from studio.doctor import DoctorCheck, examine
 from studio.errors import RequestError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
@@ -28,6 +29,7 @@ from studio.jobs.attendance import Attendance
 from studio.jobs.context import Observer
 from studio.jobs.desk import JobDesk
 from studio.jobs.job import JobWish, Progress
+from studio.jobs.overview import JobOverview
 from studio.jobs.quarantine import Quarantine
 from studio.jobs.run import JobRunner
 from studio.jobs.spending import forget_job
@@ -37,6 +39,7 @@ from studio.library.asset import Asset
 from studio.library.store import Store
 from studio.library.tables import JobRow
 from studio.making import Outcome, deliver_new, notices_of, work_of
+from studio.money import Money
 from studio.provenance.certificates import watermark_key
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
 from studio.provenance.stamp_queue import StampQueue
@@ -105,6 +108,11 @@ class Studio:
         self.settings.create_home()
         return WeightStore(self.settings).pull(spec, progress, is_canceled)
 
+    def refresh_models(self, provider: str) -> Refreshed:
+        """Ask a provider which models it has, and write a row for each; they are read by the next `Studio`."""
+        self.settings.create_home()
+        return refresh(provider, self.registry, self._catalog)
+
     def _pullable(self, model: str) -> ModelSpec:
         spec = self.registry.catalog.get(model)
         if spec.generator is None:
@@ -142,6 +150,7 @@ class Studio:
         overwrite: bool = False,
         label: VisibleLabel | None = None,
         on_fail: Policy | None = None,
+        max_cost: Money | None = None,
         observe: Observer = lambda _progress: None,
         warn: Callable[[str], None] = lambda _text: None,
         is_canceled: Callable[[], bool] = lambda: False,
@@ -149,6 +158,7 @@ class Studio:
         """Make one clip, seal it, and copy it to `output` if one is given. warn: told before the work starts.
 
         label: drawn into the picture. on_fail: what happens if it fails a check. None takes the setting.
+        max_cost: a remote clip that is estimated to cost more, or nobody knows what, is refused.
         Raises any `StudioError`, `ChecksFailed` where the policy does not let the clip out. Whatever was generated
         before a failure of sealing stays in quarantine.
         """
@@ -159,7 +169,9 @@ class Studio:
             warn(warning)
         started = time.monotonic()
         self.runner.recover()
-        wish = JobWish(on_fail=on_fail, label=label)
+        for reminder in self._reminders():
+            warn(reminder)
+        wish = JobWish(on_fail=on_fail, label=label, max_cost=max_cost)
         asset = Attendance(self.workshop, self.desk, observe, is_canceled).make(resolved, wish)
         if destination is not None:
             deliver_new(asset, destination, overwrite=overwrite)
@@ -172,10 +184,17 @@ class Studio:
             asset=asset,
             verification=verification,
             warnings=resolved.warnings,
-            notices=notices_of(asset, self.settings),
+            notices=notices_of(asset, self.settings, resolved.warnings),
             seconds=time.monotonic() - started,
             delivered=destination,
         )
+
+    def _reminders(self) -> Iterator[str]:
+        """Yield what should be known before something is ordered: what was ordered earlier and nobody fetches."""
+        orders = JobOverview(self.store).open_orders()
+        if orders and not any(worker.is_alive and worker.pool in (None, "remote") for worker in self.desk.workers()):
+            which = orders[0] if len(orders) == 1 else f"{orders[0]} and {len(orders) - 1} more"
+            yield f"ordered and not fetched yet: {which}; `studio worker --pool remote --drain` fetches, orders nothing"
 
     def _check_destination(self, path: Path, suffix: str, overwrite: bool) -> Path:
         return check_destination(path, suffix=suffix, overwrite=overwrite, home=self.settings.home)

@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     on_failed_check: what happens to a clip that fails a check: flag, hold, refuse or retry:N.
     device: torch device of local models; ``auto`` takes CUDA when there is one.
     threads: CPU threads of local models; 0 leaves torch's choice.
-    monthly_budget: what remote jobs may cost in a calendar month, such as ``20 USD``; None sets no limit.
+    daily_budget, monthly_budget: what remote jobs may cost in a day or a calendar month (UTC), such as ``20 USD``;
+    None sets no limit.
+    power_watts: what this machine draws while it makes a clip. electricity_price: of a kilowatt hour, ``0.30 EUR``.
+    hardware_price: of this machine, ``3000 USD``, spread over hardware_months. None: not known.
     signer: plug-in (entry point in ``studio.signers``) that signs in place of a key file.
     signer_command: program that signs in place of a key file, with its arguments.
     signer_timeout: seconds that such a plug-in or program may take for one signature.
@@ -70,7 +73,12 @@ class Settings(BaseSettings):
     on_failed_check: str = "flag"
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     threads: int = Field(default=0, ge=0, le=1024)
+    daily_budget: str | None = None
     monthly_budget: str | None = None
+    power_watts: float | None = Field(default=None, gt=0, le=1_000_000)
+    electricity_price: str | None = None
+    hardware_price: str | None = None
+    hardware_months: int = Field(default=24, ge=1, le=1200)
     signer: str | None = None
     signer_command: SecretStr | None = None
     signer_timeout: float = Field(default=30.0, gt=0, le=600)
@@ -92,7 +100,11 @@ class Settings(BaseSettings):
         "signer",
         "signer_command",
         "timestamp_url",
+        "daily_budget",
         "monthly_budget",
+        "power_watts",
+        "electricity_price",
+        "hardware_price",
         "api_token",
         mode="before",
     )
@@ -123,7 +135,7 @@ class Settings(BaseSettings):
     def _known_policy(cls, words: str) -> str:
         return str(Policy.parse(words))
 
-    @field_validator("monthly_budget")
+    @field_validator("daily_budget", "monthly_budget", "electricity_price", "hardware_price")
     @classmethod
     def _sum_of_money(cls, words: str | None) -> str | None:
         return None if words is None else str(Money.parse(words))
@@ -160,8 +172,25 @@ class Settings(BaseSettings):
         return Policy.parse(self.on_failed_check)
 
     @property
+    def daily_money(self) -> Money | None:
+        return None if self.daily_budget is None else Money.parse(self.daily_budget)
+
+    @property
     def monthly_money(self) -> Money | None:
         return None if self.monthly_budget is None else Money.parse(self.monthly_budget)
+
+    @property
+    def electricity_money(self) -> Money | None:
+        """What a kilowatt hour costs."""
+        return None if self.electricity_price is None else Money.parse(self.electricity_price)
+
+    @property
+    def hardware_money(self) -> Money | None:
+        """What this machine costs in a month."""
+        if self.hardware_price is None:
+            return None
+        price = Money.parse(self.hardware_price)
+        return Money(amount=price.amount / self.hardware_months, currency=price.currency)
 
     @property
     def database_path(self) -> Path:

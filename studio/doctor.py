@@ -8,15 +8,19 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studio.config import Settings
 from studio.errors import StudioError
 from studio.registry import Registry
+
+if TYPE_CHECKING:
+    from studio.keys import KeyFacts
 
 # Floors above the domain add their own checks; they are named, never imported.
 OTHER_CHECKS = ("pipelines.doctor:checks",)
@@ -53,28 +57,36 @@ def examine(settings: Settings, registry: Registry) -> list[DoctorCheck]:
         ("models", lambda: _models(registry)),
     ]
     findings = [_guarded(name, check) for name, check in checks]
-    return [*findings, *_other_checks(settings)]
+    return [*findings, *_several("keys", lambda: _keys(registry)), *_other_checks(settings)]
 
 
 def _guarded(name: str, check: Callable[[], DoctorCheck]) -> DoctorCheck:
+    return _several(name, lambda: [check()])[0]
+
+
+def _several(name: str, checks: Callable[[], Iterable[DoctorCheck]]) -> list[DoctorCheck]:
+    """Run checks that come together. name: of the finding in their place, should they break."""
     try:
-        return check()
+        return list(checks())
     except StudioError as error:
         got = "" if error.got is None else f", got {error.got}"
-        return DoctorCheck(id=name, ok=False, detail=f"{error.message}{got}", fix=error.fix or "")
+        return [DoctorCheck(id=name, ok=False, detail=f"{error.message}{got}", fix=error.fix or "")]
     except Exception as error:  # a check must not take the others down
-        return DoctorCheck(id=name, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew")
+        return [
+            DoctorCheck(id=name, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew")
+        ]
 
 
 def _other_checks(settings: Settings) -> Iterator[DoctorCheck]:
     for reference in OTHER_CHECKS:
-        module, _, name = reference.partition(":")
-        try:
-            yield from getattr(importlib.import_module(module), name)(settings)
-        except Exception as error:  # an import that fails is what a doctor is for
-            yield DoctorCheck(
-                id=module, ok=False, detail=f"{type(error).__name__}: {error}", fix="install the studio anew"
-            )
+        # An import that fails is what a doctor is for.
+        yield from _several(reference.partition(":")[0], partial(_imported, reference, settings))
+
+
+def _imported(reference: str, settings: Settings) -> Iterable[DoctorCheck]:
+    module, _, name = reference.partition(":")
+    found: Iterable[DoctorCheck] = getattr(importlib.import_module(module), name)(settings)
+    return found
 
 
 def _python() -> DoctorCheck:
@@ -170,6 +182,35 @@ def _signing(settings: Settings) -> DoctorCheck:
     state = seal_a_test_clip(settings)
     return DoctorCheck(
         id="signing", ok=state == "trusted", detail=f"a test clip, sealed with a throw-away identity, reads {state}"
+    )
+
+
+def _keys(registry: Registry) -> list[DoctorCheck]:
+    """Say which providers have a key and where it comes from; no provider is asked."""
+    from studio.keyrings import KEYRING
+    from studio.keys import KeyChain
+
+    facts = KeyChain.of_catalog(registry.catalog).facts()
+    found = [item for item in facts if item.source or item.secret_source or item.fault]
+    detail = f"{len(found)} of {len(facts)} providers have a key"
+    if KEYRING.fault:
+        detail += f"; the system's keyring cannot be used: {KEYRING.fault}"
+    summary = DoctorCheck(
+        id="keys",
+        ok=True if found else None,
+        detail=detail,
+        fix="" if found else "`studio keys set PROVIDER` keeps one",
+    )
+    return [summary, *(_key(item) for item in found)]
+
+
+def _key(facts: KeyFacts) -> DoctorCheck:
+    places = " and ".join(dict.fromkeys(place for place in (facts.source, facts.secret_source) if place))
+    return DoctorCheck(
+        id=f"key:{facts.provider}",
+        ok=not facts.fault,
+        detail=facts.fault or f"found in {places}",
+        fix=f"set it anew, or `studio keys set {facts.provider}`" if facts.fault else "",
     )
 
 

@@ -8,6 +8,9 @@ StudioError
 │   ├── OverBudget          a remote job would cost more than a budget has room for (studio.jobs.budget)
 │   ├── InWork              another process works on the job (studio.jobs.quarantine)
 │   ├── UnsupportedValue    a field outside what the model allows
+│   ├── RequestRefused      a provider does not accept the request
+│   ├── InputRefused        a provider does not accept a picture or video
+│   ├── ModelGone           a provider does not have the model any more
 │   ├── BatchFaults         all that is wrong with a batch file (studio.batch.faults)
 │   ├── UnreadableMedia     an input file that is missing, broken or hostile
 │   ├── UnfitKey, UnfitCertificate, RefusedIdentity, WrongSignature   a signing certificate that will not do
@@ -18,6 +21,10 @@ StudioError
 │   ├── BatchNotReady       what this machine lacks for a batch (studio.batch.faults)
 │   ├── WeightsMismatch     bytes differ from what was recorded or pinned
 │   ├── MissingKey
+│   ├── KeyRefused          a provider does not know the key
+│   ├── AccessDenied        the key is good, but not for this model or region
+│   ├── OutOfCredits        nothing is left to pay with at the provider
+│   ├── QuotaUsedUp         no more today, or this month
 │   ├── MissingPackage
 │   ├── Unreachable         the network or a hub does not answer, or is switched off
 │   ├── OutOfMemory
@@ -33,12 +40,25 @@ StudioError
 ├── GenerationFailed        the model or the provider failed       (exit code 4)
 │   ├── SealFailed          made, but it could not be sealed; the raw clip is in quarantine
 │   └── ProviderFailed
+│       ├── Moderated       the provider does not show what it was asked for; it may have been charged
+│       ├── SubmitUnknown   nobody knows whether the provider took the order; it is never sent again by itself
+│       ├── RateLimited, TooManyJobs   not taken; later it may be
+│       ├── ProviderBroken  it says that the fault is its own
+│       ├── StillRunning    the job takes longer than anybody wants to wait; it can be picked up later
+│       ├── JobExpired, OutputExpired   asked for too late
+│       ├── DownloadRefused a result that is not what it should be, or not where it may be
+│       ├── DownloadBroken  a result that did not come whole
+│       └── ProtocolError   an answer that makes no sense
 ├── VerificationFailed      a check or a verification says no      (exit code 1)
 │   └── ChecksFailed        the clip's policy keeps it from being sealed (studio.consistency.policy)
 └── Canceled                somebody asked to stop                 (exit code 130)
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 
 class StudioError(Exception):
@@ -49,7 +69,10 @@ class StudioError(Exception):
     got: the offending value as text.
     allowed: what would have been accepted.
     fix: what to do next, a command where there is one.
+    details: what else is known, such as a provider's own code for it; never a secret.
     """
+
+    details: Mapping[str, str | int | bool | None] = MappingProxyType({})
 
     def __init__(
         self,
@@ -83,9 +106,9 @@ class StudioError(Exception):
         self.fix = fix
         self.args = (self.sentence(),)
 
-    def as_json(self) -> dict[str, str | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return the parts as a JSON object, for ``--json`` and for the job row."""
-        return {
+        told: dict[str, Any] = {
             "type": type(self).__name__,
             "message": self.message,
             "field": self.field,
@@ -93,6 +116,7 @@ class StudioError(Exception):
             "allowed": self.allowed,
             "fix": self.fix,
         }
+        return told | ({"details": dict(self.details)} if self.details else {})
 
 
 class RequestError(StudioError):
@@ -115,6 +139,18 @@ class OutputRefused(RequestError):
     """The destination is a folder, exists already, or cannot be written."""
 
 
+class RequestRefused(RequestError):
+    """A provider does not accept the request."""
+
+
+class InputRefused(RequestError):
+    """A provider does not accept a picture or video that came with the request."""
+
+
+class ModelGone(RequestError):
+    """A provider does not have the model, or not any more."""
+
+
 class EnvironmentFault(StudioError):
     """The machine or its set-up is at fault; ``fix`` names the command that mends it."""
 
@@ -129,6 +165,22 @@ class WeightsMismatch(EnvironmentFault):
 
 class MissingKey(EnvironmentFault):
     """A provider's key is not configured."""
+
+
+class KeyRefused(EnvironmentFault):
+    """A provider does not know the key."""
+
+
+class AccessDenied(EnvironmentFault):
+    """A provider knows the key, and does not let it do this: a model, a tier, a region."""
+
+
+class OutOfCredits(EnvironmentFault):
+    """Nothing is left to pay with at the provider."""
+
+
+class QuotaUsedUp(EnvironmentFault):
+    """A provider takes no more orders today or this month."""
 
 
 class MissingPackage(EnvironmentFault):
@@ -172,7 +224,54 @@ class SealFailed(GenerationFailed):
 
 
 class ProviderFailed(GenerationFailed):
-    """A remote provider refused or failed the job."""
+    """A remote provider refused or failed the job.
+
+    details: as far as they are known: provider, code, http_status, request_id, charged (yes, no or unknown), body.
+    """
+
+
+class Moderated(ProviderFailed):
+    """The provider's rules keep it from making or showing the clip. To ask again brings nothing but costs."""
+
+
+class SubmitUnknown(ProviderFailed):
+    """An order was sent, and nobody knows whether it was taken: it is never sent again without consent."""
+
+
+class RateLimited(ProviderFailed):
+    """Too many requests; this one was not taken."""
+
+
+class TooManyJobs(ProviderFailed):
+    """As many jobs as the provider runs at a time for this key are running; this one was not taken."""
+
+
+class ProviderBroken(ProviderFailed):
+    """The provider says that the fault is its own."""
+
+
+class StillRunning(ProviderFailed):
+    """The job goes on at the provider for longer than it is waited for; it can be picked up later."""
+
+
+class JobExpired(ProviderFailed):
+    """The provider does not know the job any more."""
+
+
+class OutputExpired(ProviderFailed):
+    """The job was done, and its result is no longer there."""
+
+
+class DownloadRefused(ProviderFailed):
+    """A result lies where nothing may be fetched from, or is not a video, or larger than any clip."""
+
+
+class DownloadBroken(ProviderFailed):
+    """A result did not come whole."""
+
+
+class ProtocolError(ProviderFailed):
+    """An answer that the provider's own documentation does not allow for."""
 
 
 class VerificationFailed(StudioError):

@@ -15,7 +15,8 @@ from studio.config import Settings
 from studio.delivery import check_destination, deliver
 from studio.errors import DiskFull, EnvironmentFault, OutputRefused, SealFailed, StudioError
 from studio.export.derivation import Derivation, Wish, format_of, is_copy, plan
-from studio.export.gate import Gate, require_unaltered
+from studio.export.gate import Gate
+from studio.export.unaltered import require_unaltered
 from studio.jobs.quarantine import Quarantine
 from studio.library.asset import Asset
 from studio.library.store import Store, new_id

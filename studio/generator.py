@@ -76,10 +76,19 @@ class RunContext(Protocol):
         """
 
     def save_operation(self, operation: Mapping[str, Any]) -> None:
-        """Make a remote operation durable; called after submit and before the first poll."""
+        """Make a remote operation durable: before the order is sent, and again with what it is found by later."""
 
-    def bill(self, cost: Cost) -> None:
-        """Write down what a provider said that it charged; it takes the place of the estimate."""
+    def forget_operation(self) -> None:
+        """Take back what `save_operation` kept: nothing was ordered."""
+
+    def note(self, text: str) -> None:
+        """Tell the clip's owner something that turned out on the way, such as a picture that had to be made smaller."""
+
+    def bill(self, cost: Cost | None, *, units: float | None = None, unit: str = "") -> None:
+        """Write down what a provider said that it charged; it takes the place of the estimate.
+
+        cost: None where it told only units of its own, such as 60 of the unit ``credit``.
+        """
 
 
 class Generator(Protocol):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from studio.errors import StudioError
 from studio.export.remarks import mark_warnings
 from studio.generator import Generator
 from studio.inspection import Verification
-from studio.library.asset import Asset
-from studio.media import sniff_mime_type
+from studio.library.asset import Asset, file_sha256
+from studio.media import EncodedClip, sniff_mime_type
 from studio.provenance.certificates import watermark_key
+from studio.provenance.inspect import read_c2pa
 from studio.provenance.manifest import Ingredient, Provenance
-from studio.provenance.origin import Origin
+from studio.provenance.origin import RECIPES, Origin
 from studio.provenance.prompts import prompt_key
 from studio.provenance.stamp_queue import StampQueue
 from studio.request import Conditioning, ResolvedRequest, Role
@@ -44,9 +45,10 @@ class Outcome:
     delivered: Path | None
 
 
-def notices_of(asset: Asset, settings: Settings) -> tuple[str, ...]:
-    """Return what its owner should know of a clip that was just sealed."""
-    return (*check_notices(asset), *mark_warnings(asset.watermark_id), *_stamp_notices(asset, settings))
+def notices_of(asset: Asset, settings: Settings, told: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what its owner should know of a clip that was just sealed. told: what was said before it was made."""
+    notes = tuple(note for note in asset.request.get("warnings", ()) if note not in told)
+    return (*notes, *check_notices(asset), *mark_warnings(asset.watermark_id), *_stamp_notices(asset, settings))
 
 
 def check_notices(asset: Asset) -> tuple[str, ...]:
@@ -94,7 +96,8 @@ def provenance_of(
         revision=weights.commit(spec) if spec.weights else None,
         weights_sha256=weights.digest(spec) if spec.weights else None,
         pipeline=type(generator).__name__,
-        seed=resolved.seed,
+        attribution=(spec.remote.attribution or None) if spec.remote else None,
+        seed=resolved.seed if spec.parameters.seed else None,
         num_inference_steps=resolved.num_inference_steps,
         guidance_scale=resolved.guidance_scale,
         width=resolved.width,
@@ -111,9 +114,38 @@ def provenance_of(
         training_use=settings.training_use,
         ingredients=tuple(_ingredient(item) for item in resolved.conditionings),
         warnings=resolved.warnings,
-        software=_software(),
+        software=_software() if spec.where == "local" else {},
         created_at=datetime.now(UTC),
         studio_version=__version__,
+    )
+
+
+def of_provider(provenance: Provenance, clip: EncodedClip, operation: Mapping[str, Any] | None) -> Provenance:
+    """Return what is known of a clip that came from a provider: its own file is the parent of what is sealed.
+
+    operation: as the generator saved it, which names provider and job. Content Credentials that the provider attached
+    and that are intact tell how the clip came to be; without them we tell what we know.
+    """
+    operation = operation or {}
+    is_signed = read_c2pa(clip.path, mime_type=clip.mime_type).state in ("trusted", "valid")
+    origin = Origin.PROVIDER_OUTPUT if is_signed else Origin.PROVIDER_OUTPUT_UNSIGNED
+    inputs = (replace(item, relationship="inputTo") for item in provenance.ingredients)
+    master = Ingredient(
+        path=clip.path,
+        title=f"as it came{clip.path.suffix}",
+        mime_type=clip.mime_type,
+        relationship="parentOf",
+        role="provider-output",
+        sha256=file_sha256(clip.path),
+    )
+    allowed = RECIPES[origin].relationships
+    job = operation.get("handle", {}).get("id")
+    return replace(
+        provenance,
+        origin=origin,
+        provider=str(operation.get("provider", provenance.model_id)),
+        provider_job_id=None if job is None else str(job)[:200],
+        ingredients=(master, *(item for item in inputs if item.relationship in allowed)),
     )
 
 

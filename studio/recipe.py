@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from studio.catalog.schema import ModelSpec
 from studio.errors import RequestError, UnreadableMedia, UnsupportedValue
 from studio.library.asset import Asset
+from studio.material import ARGUMENT_OF_ROLE, file_sha256
 from studio.provenance.inspect import C2paReading
 from studio.provenance.origin import Origin
 from studio.provenance.shown import one_line
 from studio.request import GenerationRequest, OptionValue, Role, Task
-from studio.resolve import file_sha256
+from studio.revision import revised
 
 MAX_OPTIONS = 100
 _WHOLE = re.compile(r"\d{1,19}", re.ASCII)
@@ -28,7 +30,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _GENERATED = (Origin.TEXT_TO_VIDEO, Origin.CONDITIONED_VIDEO, Origin.VIDEO_EDIT, Origin.PROVIDER_OUTPUT,
               Origin.PROVIDER_OUTPUT_UNSIGNED)  # fmt: skip
 _NO_PROMPT = "recipe: the file keeps its prompt to itself: pass --prompt"
-_ARGUMENTS = {Role.FIRST_FRAME: "--image"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +54,14 @@ class Recipe:
     keeps_prompt: bool = False
     notes: tuple[str, ...] = ()
 
-    def with_changes(self, changes: Mapping[str, Any]) -> GenerationRequest:
-        """Return the request with fields that the user set otherwise. Options are merged, one by one."""
+    def with_changes(self, changes: Mapping[str, Any], spec: ModelSpec | None = None) -> GenerationRequest:
+        """Return the request with fields that the user set otherwise. Options are merged, one by one.
+
+        spec: the row of the recipe's model, None where there is none any more.
+        """
         options = {**self.request.options, **changes.get("options", {})}
         task = changes.get("task", None if changes.get("conditionings") else self.request.task)
-        return replace(self.request, **{**changes, "options": options, "task": task})
+        return revised(self.request, {**changes, "options": options, "task": task}, spec)
 
     def remarks(self, changes: Mapping[str, Any]) -> tuple[str, ...]:
         """Return what the user should know about making the clip again with these fields set otherwise.
@@ -243,7 +247,7 @@ def _shown(value: object) -> str:
 
 
 def _note_on(item: RecordedInput, given: str | None) -> str | None:
-    argument = _ARGUMENTS.get(item.role, item.role.value)
+    argument = f"--{ARGUMENT_OF_ROLE[item.role].replace('_', '-')}"
     if given is None:
         return f"recipe: the {item.role.value} is not in the file (sha256 {item.sha256[:12]}…): pass {argument}"
     if given != item.sha256:

@@ -105,9 +105,9 @@ class Registry:
             return ""
         try:
             generator = self.generator(spec.id)
+            return generator.missing() if isinstance(generator, KnowsWhatIsMissing) else ""
         except StudioError as error:
             return error.sentence()
-        return generator.missing() if isinstance(generator, KnowsWhatIsMissing) else ""
 
 
 def load_catalog_with_plugins(own: Path | None = None) -> Catalog:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 OptionValue = str | int | float | bool
+OnUnsupported = Literal["reject", "drop"]
+ON_UNSUPPORTED: tuple[OnUnsupported, ...] = ("reject", "drop")
 
 
 class Task(StrEnum):
@@ -49,8 +51,13 @@ class GenerationRequest:
     """A wish, with anything left out that the model's row can fill in.
 
     width, height: pixels. num_frames: frames. frame_rate: frames per second.
+    resolution, aspect_ratio: such as ``720p`` and ``16:9``, instead of width and height.
+    duration_seconds: instead of num_frames.
     seed: 0 .. 2**63 - 1; None draws one. guidance_scale: 1.0 means no guidance.
+    generate_audio: with sound or without; None leaves it to the model, which stays silent if it can.
     options: the model's own parameters by name; unknown names are refused.
+    on_unsupported: whether what the model does not have is refused, or left out with a recorded warning: negative
+    prompt, seed, sound, steps, guidance, frame rate, options. All else is refused always.
     """
 
     model: str
@@ -60,13 +67,17 @@ class GenerationRequest:
     seed: int | None = None
     width: int | None = None
     height: int | None = None
+    resolution: str | None = None
+    aspect_ratio: str | None = None
     num_frames: int | None = None
+    duration_seconds: Fraction | float | None = None
     frame_rate: Fraction | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     conditionings: tuple[Conditioning, ...] = ()
-    generate_audio: bool = False
+    generate_audio: bool | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    on_unsupported: OnUnsupported = "reject"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +107,10 @@ class ResolvedRequest:
     def conditioning(self, role: Role) -> Conditioning | None:
         """Return the conditioning with this role, or None."""
         return next((item for item in self.conditionings if item.role is role), None)
+
+    def all_of(self, role: Role) -> tuple[Conditioning, ...]:
+        """Return the conditionings with this role, in the order in which they were given."""
+        return tuple(item for item in self.conditionings if item.role is role)
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON object that `from_json` turns back into an equal request."""

@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from studio.app import Studio
 from studio.catalog.loader import load_catalog
 from studio.config import Settings
+from studio.redaction import HELD
 from studio.registry import Registry
 from tests.fakes import write_scripted_rows
 from tests.postgres import database_settings, postgres, postgres_settings
@@ -33,6 +34,14 @@ def log_handlers_of_one_test_alone() -> Iterator[None]:
     for handler in root.handlers[:]:
         if handler not in before:
             root.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test_alone() -> Iterator[None]:
+    """What one test called a key may be an ordinary word in another."""
+    before = HELD._words
+    yield
+    HELD._words = before
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.errors import GenerationFailed
 from studio.generator import Cost, Estimate, RunContext
-from studio.media import FrameClip, Preview
+from studio.media import EncodedClip, FrameClip, Preview
 from studio.request import GenerationRequest, ResolvedRequest
 from studio.resolve import resolve
 
@@ -134,3 +135,30 @@ def draw(resolved: ResolvedRequest, script: str) -> np.ndarray:
     if script == "unlucky" and resolved.seed % 4 == 0:
         frames[5:] = frames[5]
     return frames
+
+
+class DeliveringGenerator(ScriptedGenerator):
+    """Stands for a provider: its clip is the file that the row's settings name, byte for byte."""
+
+    def generate(self, resolved: ResolvedRequest, run: RunContext) -> EncodedClip:  # type: ignore[override]
+        run.save_operation({"provider": "acme", "state": "submitted", "handle": {"id": "job-42"}})
+        run.note("acme made it a little different")
+        path = run.workdir / "raw.mp4"
+        shutil.copyfile(self.spec.settings["file"], path)
+        return EncodedClip(path=path, mime_type="video/mp4")
+
+
+def write_delivering_row(folder: Path, file: Path) -> None:
+    """Add the row ``delivering``, whose clip is this file."""
+    row = ROW.format(id="delivering", script="moving").replace('script = "moving"', f'file = "{file}"')
+    (folder / "delivering.toml").write_text(row.replace("ScriptedGenerator", "DeliveringGenerator") + _REMOTE)
+
+
+_REMOTE = """
+[models.remote]
+provider = "acme"
+provider_name = "Acme"
+base_url = "https://acme.example"
+base_url_variable = "ACME_URL"
+attribution = "Powered by Acme"
+"""

@@ -213,6 +213,7 @@ def _facts(outcome: EntryOutcome) -> str:
     facts.append("" if outcome.seconds is None else time_in_words(outcome.seconds))
     facts.append(_money({str(m["currency"]): float(m["amount"])}) if (m := outcome.billed) and m.get("amount") else "")
     facts.append(f"{outcome.attempts} attempts" if outcome.attempts > 1 else "")
+    facts.append(_text(outcome.asset.attribution) if outcome.asset and outcome.asset.attribution else "")
     return f'<p class="facts">{"".join(f"<span>{fact}</span>" for fact in facts if fact)}</p>'
 
 

@@ -30,8 +30,9 @@ _TEXTS_BEFORE: dict[str, tuple[str, ...]] = {
     "output": ("prompt", "negative_prompt", "name"),
 }
 _ROLES = {"image": Role.FIRST_FRAME, "last_frame": Role.LAST_FRAME, "source_video": Role.SOURCE_VIDEO}
-_REQUEST_FIELDS = ("model", "task", "prompt", "negative_prompt", "seed", "width", "height", "num_frames", "frame_rate",
-                   "num_inference_steps", "guidance_scale", "generate_audio")  # fmt: skip
+_REQUEST_FIELDS = ("model", "task", "prompt", "negative_prompt", "seed", "width", "height", "resolution",
+                   "aspect_ratio", "num_frames", "duration_seconds", "frame_rate", "num_inference_steps",
+                   "guidance_scale", "generate_audio", "on_unsupported")  # fmt: skip
 
 
 def expand(source: Source, folder: Path, faults: FaultList) -> tuple[BatchEntry, ...]:

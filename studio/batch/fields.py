@@ -14,7 +14,7 @@ from studio.batch.wording import kind_of, shown
 from studio.config import VisibleLabel
 from studio.consistency.policy import POLICY_WORDS, Policy
 from studio.errors import UnsupportedValue
-from studio.request import OptionValue, Task
+from studio.request import ON_UNSUPPORTED, OnUnsupported, OptionValue, Task
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_REPEAT = 100_000
@@ -129,7 +129,9 @@ def read_path(value: Any) -> str:
 
 
 def read_paths(value: Any) -> tuple[str, ...]:
-    """Return the paths of a list."""
+    """Return the paths of a list, or the one that stands alone."""
+    if isinstance(value, str):
+        return (read_path(value),)
     if not isinstance(value, list) or not value:
         raise _wrong_kind(value, "a list of paths")
     return tuple(read_path(item) for item in value)
@@ -166,6 +168,15 @@ def read_label(value: Any) -> VisibleLabel:
         if text == label:
             return label
     raise UnsupportedValue("there is no such label", got=shown(text), allowed="text, icon or none")
+
+
+def read_on_unsupported(value: Any) -> OnUnsupported:
+    """Return what is to become of what the model lacks."""
+    text = read_text(value)
+    for choice in ON_UNSUPPORTED:
+        if text == choice:
+            return choice
+    raise UnsupportedValue("there is no such choice", got=shown(text), allowed=" or ".join(ON_UNSUPPORTED))
 
 
 def read_option(value: Any) -> OptionValue:
@@ -211,7 +222,10 @@ FIELDS = MappingProxyType(
         "seed": _WHOLE,
         "width": _WHOLE,
         "height": _WHOLE,
+        "resolution": _same(read_text),
+        "aspect_ratio": _same(read_text),
         "num_frames": _WHOLE,
+        "duration_seconds": Field(read=read_number, parse=parse_number),
         "frame_rate": Field(read=read_rate, parse=parse_rate),
         "num_inference_steps": _WHOLE,
         "guidance_scale": Field(read=read_number, parse=parse_number),
@@ -220,6 +234,7 @@ FIELDS = MappingProxyType(
         "last_frame": _same(read_path),
         "references": Field(read=read_paths, parse=parse_paths),
         "source_video": _same(read_path),
+        "on_unsupported": _same(read_on_unsupported),
         "name": _same(read_text, is_template=True),
         "priority": Field(
             read=between(MIN_PRIORITY, MAX_PRIORITY, read_integer),
@@ -233,7 +248,17 @@ FIELDS = MappingProxyType(
     }
 )
 ANY_VALUE = _same(read_option)
-ALIASES = MappingProxyType({"steps": "num_inference_steps", "first_frame": "image", "reference": "references"})
+ALIASES = MappingProxyType(
+    {
+        "steps": "num_inference_steps",
+        "duration": "duration_seconds",
+        "first_frame": "image",
+        "last_image": "last_frame",
+        "reference": "references",
+        "video": "source_video",
+        "audio": "generate_audio",
+    }
+)
 PARTS = ("options", "variables")
 
 

@@ -15,8 +15,8 @@ from studio.errors import UnsupportedValue
 
 # The fields of a job that any of its templates may name. {index} is its number; {take} counts its repetitions.
 PLACEHOLDERS = (
-    "model", "task", "seed", "width", "height", "num_frames", "frame_rate", "num_inference_steps", "guidance_scale",
-    "index", "take",
+    "model", "task", "seed", "width", "height", "resolution", "aspect_ratio", "num_frames", "duration_seconds",
+    "frame_rate", "num_inference_steps", "guidance_scale", "index", "take",
 )  # fmt: skip
 _PREFIXES = {"options": OPTION, "variables": VARIABLE}
 _TEMPLATES = frozenset(name for name, field in FIELDS.items() if field.is_template)

@@ -17,7 +17,8 @@ class AssetFacts:
 
     original: returns the library's, which is shown where the copy was moved away or changed; it may have to be fetched.
     sha256: of the file. frames_sha256: of the raw frames, before the mark. checks: how it stands with the checks, such
-    as ``passed`` or ``flagged``. width, height: pixels. frame_rate: frames per second.
+    as ``passed`` or ``flagged``. width, height: pixels. frame_rate: frames per second. attribution: words that a
+    provider wants to see where its clip is shown.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class AssetFacts:
     height: int
     num_frames: int
     frame_rate: float | None = None
+    attribution: str | None = None
     original: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -44,6 +46,7 @@ class AssetFacts:
             height=asset.height,
             num_frames=asset.num_frames,
             frame_rate=float(asset.frame_rate),
+            attribution=(asset.master or {}).get("attribution"),
             original=lambda: asset.path,
         )
 

@@ -16,10 +16,11 @@ from studio.batch.validation import validate
 from studio.consistency.policy import Policy
 from studio.errors import OutputRefused, RequestError
 from studio.jobs.batches import Batch, BatchRows, Glance, same_path
-from studio.jobs.budget import REMOTE, Budget, batch_budget, monthly_budget, require_room_for
+from studio.jobs.budget import batch_budget, require_room_for, standing_budgets, times
 from studio.jobs.devices import require_device
 from studio.jobs.processes import Crew
 from studio.jobs.states import FINAL
+from studio.ledger import REMOTE
 from studio.money import Money
 from studio.request import ResolvedRequest
 
@@ -174,12 +175,14 @@ def _budget(batch: Batch | None, wish: BatchWish) -> dict[str, Any] | None:
 
 
 def _require_money(studio: Studio, plan: Plan) -> None:
-    costs = [item.cost for item in plan.fresh if item.is_remote]
+    costs = [times(item.cost, _most_orders(studio, plan, item)) for item in plan.fresh if item.is_remote]
     allows_unknown = bool((plan.budget or {}).get("allows_unknown"))
-    budgets: tuple[Budget | None, ...] = (
-        batch_budget("" if plan.batch is None else plan.batch.id, plan.budget),
-        monthly_budget(studio.settings, allows_unknown=allows_unknown),
-    )
-    for budget in budgets:
+    own = batch_budget("" if plan.batch is None else plan.batch.id, plan.budget)
+    for budget in (own, *standing_budgets(studio.settings, allows_unknown=allows_unknown)):
         if budget is not None:
             require_room_for(studio.store, budget, costs)
+
+
+def _most_orders(studio: Studio, plan: Plan, item: Fresh) -> int:
+    policy = item.entry.on_fail or plan.wish.on_fail or studio.settings.check_policy
+    return policy.retries + 1

@@ -10,7 +10,8 @@ from datetime import date
 
 from pydantic import Field, model_validator
 
-from studio.catalog.schema import Licence, Row, Weights
+from studio.catalog.row import Row
+from studio.catalog.schema import Licence, Weights
 
 
 class MetricSpec(Row):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from studio.catalog.remote import Format, Remote
+from studio.catalog.row import Row
 from studio.request import OptionValue, Task
-
-
-class Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 class Status(StrEnum):
@@ -79,16 +78,17 @@ class FloatRange(Row):
 
     def describe(self) -> str:
         """Return the rule in words."""
-        return f"{self.min:g} to {self.max:g}"
+        return f"{self.min:g} only" if self.min == self.max else f"{self.min:g} to {self.max:g}"
 
 
 class Option(Row):
-    """A parameter that belongs to one model alone. unit and help are shown to people."""
+    """A parameter that belongs to one model alone. unit and help are shown to people. max_characters: of a text."""
 
-    type: Literal["integer", "number", "boolean", "choice"]
+    type: Literal["integer", "number", "boolean", "choice", "text"]
     default: OptionValue
     min: float | None = None
     max: float | None = None
+    max_characters: int = 2000
     choices: tuple[str, ...] = ()
     unit: str = ""
     help: str
@@ -103,6 +103,8 @@ class Option(Row):
         """Say whether `value` has the right type and lies within; true and false are no numbers."""
         if self.type == "boolean" or isinstance(value, bool):
             return self.type == "boolean" and isinstance(value, bool)
+        if self.type == "text":
+            return isinstance(value, str) and len(value) <= self.max_characters and "\0" not in value
         if self.type == "choice" or isinstance(value, str):
             return self.type == "choice" and value in self.choices
         if self.type == "integer" and not isinstance(value, int):
@@ -116,6 +118,8 @@ class Option(Row):
                 return "true or false"
             case "choice":
                 return ", ".join(self.choices)
+            case "text":
+                return f"text of up to {self.max_characters} characters"
             case _:
                 noun = "a whole number" if self.type == "integer" else "a number"
                 bounds = [f"from {self.min:g}"] if self.min is not None else []
@@ -168,7 +172,9 @@ class Parameters(Row):
     """What a request may hold. A field left None is one the model does not have.
 
     sizes: allowed (width, height) pairs in pixels; empty means any pair within the two ranges.
-    max_pixels: bound on width x height. frame_rate: frames per second.
+    max_pixels: bound on width x height. frame_rate: frames per second. frame_rates: where only some of them will do.
+    formats, durations: what a remote model makes, by name and in whole seconds; `width`, `height`, `sizes` and
+    `num_frames` follow from them (the first format is the default) and are left out of the row.
     prompt: whether a text prompt is required, optional or unused; prompt_grammar: what a tiny model understands.
     """
 
@@ -178,6 +184,9 @@ class Parameters(Row):
     max_pixels: int | None = None
     num_frames: IntegerRange
     frame_rate: FloatRange
+    frame_rates: tuple[float, ...] = ()
+    formats: tuple[Format, ...] = ()
+    durations: IntegerRange | None = None
     num_inference_steps: IntegerRange | None = None
     guidance_scale: FloatRange | None = None
     prompt: Literal["required", "optional", "unused"] = "required"
@@ -187,6 +196,12 @@ class Parameters(Row):
     audio: bool = False
     options: dict[str, Option] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, table: Any) -> Any:
+        """Fill in what follows from formats and durations."""
+        return spelled_out(table) if isinstance(table, dict) else table
+
     @model_validator(mode="after")
     def _default_size_is_allowed(self) -> Parameters:
         width, height = self.width.default, self.height.default
@@ -195,6 +210,29 @@ class Parameters(Row):
         if self.max_pixels is not None and width * height > self.max_pixels:
             raise ValueError(f"the default size {width}x{height} has more than {self.max_pixels} pixels")
         return self
+
+
+def spelled_out(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's parameters with sizes and frames that follow from its formats and durations.
+
+    A broken table comes back as it is: validation says what is wrong with it.
+    """
+    found = dict(table)
+    try:
+        sizes = [(int(item["width"]), int(item["height"])) for item in table.get("formats", ())]
+        if sizes:
+            for index, name in enumerate(("width", "height")):
+                sides = [size[index] for size in sizes]
+                found.setdefault(name, {"min": min(sides), "max": max(sides), "default": sides[0]})
+            found.setdefault("sizes", list(dict.fromkeys(sizes)))
+        durations, rate = table.get("durations"), table.get("frame_rate")
+        if durations and rate:
+            low, high = (rate["min"], rate["max"])
+            frames = {"min": math.ceil(durations["min"] * low), "max": math.floor(durations["max"] * high)}
+            found.setdefault("num_frames", frames | {"default": round(durations["default"] * rate["default"])})
+    except (KeyError, TypeError, ValueError):
+        return dict(table)
+    return found
 
 
 class Retirement(Row):
@@ -210,7 +248,7 @@ class ModelSpec(Row):
 
     generator: ``module:Class`` that serves it; None while no class is written, with `not_ready` saying so.
     parameters_count: numbers in all its networks together; None where not known.
-    settings: the generator class's own constants for this checkpoint.
+    remote: where and how a provider serves it. settings: the generator class's own constants for this checkpoint.
     requires: packages the generator class imports, by import name; `studio models` says when one is missing.
     sources: where the row's facts were read; checked_on: when.
     """
@@ -229,6 +267,7 @@ class ModelSpec(Row):
     weights: Weights | None = None
     parameters_count: int | None = None
     parameters: Parameters
+    remote: Remote | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     requires: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
@@ -240,6 +279,10 @@ class ModelSpec(Row):
             raise ValueError("a row without a generator class says why in not_ready")
         if self.where == "local" and self.generator is not None and self.weights is None:
             raise ValueError("a local row names its weights")
+        formats = self.parameters.formats
+        homeless = [task for task in self.tasks if formats and not any(not f.tasks or task in f.tasks for f in formats)]
+        if homeless:
+            raise ValueError(f"no format serves {homeless[0].value}")
         if (self.status is Status.RETIRED) != (self.retirement is not None):
             raise ValueError("status retired and a [retirement] table go together")
         return self

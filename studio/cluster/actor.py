@@ -11,6 +11,7 @@ from typing import Any
 from studio.cluster.orders import Orders, fault_report, open_studio
 from studio.jobs.roll import WorkerCard
 from studio.jobs.worker import Worker
+from studio.redaction import RedactingFormatter
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ class HiredWorker:
     """
 
     def __init__(self, orders: Orders) -> None:
+        handler = logging.StreamHandler()  # what it writes ends in a file of Ray's
+        handler.setFormatter(RedactingFormatter())
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         self._orders = orders
         self._stop = threading.Event()
 

@@ -195,12 +195,16 @@ def best_of(attempts: Sequence[Attempt]) -> int:
     return min(range(len(attempts)), key=fault)
 
 
-def next_seed(first: int, number: int) -> int:
-    """Return the seed of an attempt, 0 .. 2**63 - 1. number: 0 for the first, which keeps the seed it was given."""
+def next_seed(first: int, number: int, highest: int | None = None) -> int:
+    """Return the seed of an attempt, 0 .. 2**63 - 1. number: 0 for the first, which keeps the seed it was given.
+
+    highest: that the model takes, where that is less.
+    """
     if number == 0:
         return first
     digest = hashlib.sha256(f"studio attempt {number} after seed {first}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") & _MAX_SEED
+    seed = int.from_bytes(digest[:8], "big") & _MAX_SEED
+    return seed if highest is None else seed % (highest + 1)
 
 
 def _refusal(action: Action, report: Report) -> str:

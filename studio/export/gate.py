@@ -21,10 +21,8 @@ from studio.errors import (
     DiskFull,
     RequestError,
     SealFailed,
-    StoreFault,
     StudioError,
     UnsupportedValue,
-    VerificationFailed,
 )
 from studio.export.context import clip_context, with_unassessed
 from studio.export.converting import convert
@@ -33,12 +31,14 @@ from studio.export.encoder import EncodedFacts
 from studio.export.formats import MP4, Format
 from studio.export.label import label_of
 from studio.export.marking import mark_and_encode
+from studio.export.master import master_of
 from studio.export.parts import open_part, sound_of_part
 from studio.export.pictures import thumbnail
 from studio.export.remarks import NO_INHERITED_MARK, mark_warnings
 from studio.export.signer import sign
 from studio.export.source import Source, open_clip
 from studio.export.stamping import add_time_stamp, has_time_stamp
+from studio.export.unaltered import require_unaltered
 from studio.export.waves import write_wav
 from studio.export.witness import Findings, Witness
 from studio.jobs.quarantine import RawMaterial
@@ -122,8 +122,9 @@ class Gate:
                 "watermark_id": watermark_id,
                 "ruling": ruling.as_json(),
             }
+            columns["master"], original = master_of(raw, room)
             complete = _complete(replace(provenance, ruling=ruling), made, mark_warnings(watermark_id))
-            return self._sign_and_admit(made, complete, room, on_stage, columns, admitted)
+            return self._sign_and_admit(made, complete, room, on_stage, columns, admitted, original)
 
     def derive(
         self,
@@ -229,6 +230,7 @@ class Gate:
         on_stage: Stage,
         columns: dict[str, Any],
         admitted: Callable[[Session], None] = lambda _session: None,
+        original: Path | None = None,
     ) -> Asset:
         identity, clock = active_identity(self._settings), clock_of(self._settings)
         on_stage("signing")
@@ -246,6 +248,7 @@ class Gate:
             signed,
             relative_path=f"{provenance.created_at:%Y-%m}/{provenance.job_id}{made.format.suffix}",
             sidecar=sidecar,
+            original=original,
             admitted=admitted,
             id=provenance.job_id,
             mime_type=made.format.mime_type,
@@ -264,27 +267,9 @@ class Gate:
         )
 
 
-def require_unaltered(asset: Asset) -> None:
-    """Raise `VerificationFailed` unless an asset's file is, byte for byte, what the gate let in."""
-    try:
-        digest = file_sha256(asset.path)
-    except OSError as error:
-        raise StoreFault(
-            f"the file in the library cannot be read ({error.strerror or error})",
-            got=asset.path,
-            fix="check the disk and the folder's rights",
-        ) from error
-    if digest != asset.sha256:
-        raise VerificationFailed(
-            "the file in the library was changed after it was sealed",
-            got=asset.path,
-            fix=f"put back a good copy, or delete it: `studio library remove {asset.id}`",
-        )
-
-
 def _labelled(source: Source, provenance: Provenance) -> Source:
     """Let the visible label be drawn where one is wanted: after the checks, before the mark."""
-    is_modified = RECIPES[provenance.origin].relationship == "parentOf"
+    is_modified = RECIPES[provenance.origin].relationship == "parentOf" and provenance.provider is None
     label = label_of(provenance.visible_label, source.height, source.width, is_modified=is_modified)
     return source if label is None else replace(source, draw=label)
 

@@ -1,7 +1,7 @@
-"""Money spent on remote jobs and about to be spent, and the budgets that stop a job before it starts.
+"""The budgets that stop a remote job before it costs anything.
 
-A job counts with what its provider billed, else with its estimate once a worker has begun it: what is not known to be
-free counts as paid.
+What was spent is in the ledger; what is to come is what the jobs in the queue are estimated to cost, each as often as
+its policy may have it made.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from sqlalchemy.orm import Session
 from studio.config import Settings
 from studio.errors import RequestError
 from studio.jobs.queue import NewJob
-from studio.jobs.spending import is_begun, spent_before
 from studio.jobs.states import JobState
+from studio.ledger import REMOTE, EntryState, is_of, latest, most_orders, orders_left, spent
 from studio.library.database import in_parts
 from studio.library.store import Store
-from studio.library.tables import AttemptRow, BatchRow, JobRow
+from studio.library.tables import BatchRow, JobRow, LedgerRow
 from studio.money import Money
 
-REMOTE = "remote"
 _CENT_FRACTION = 1e-6
+_WISH, _LEAVE = "--max-cost", "leave out --max-cost, or use a model whose price is known"
+_ALLOW = "add --allow-unknown-cost to `studio batch run` to let such jobs run"
+# Whoever looks what is left, and then orders, does so alone: any number that nobody else in the database uses.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(91625968982)"
 
 
 class OverBudget(RequestError):
@@ -47,14 +50,18 @@ class Budget:
     since: datetime | None = None
 
 
-def monthly_budget(settings: Settings, *, allows_unknown: bool = False) -> Budget | None:
-    """Return the budget of this calendar month (UTC), None where none is set."""
-    money = settings.monthly_money
-    if money is None:
-        return None
-    first = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return Budget(name="this month", money=money, setting="STUDIO_MONTHLY_BUDGET",
-                  allows_unknown=allows_unknown, since=first)  # fmt: skip
+def standing_budgets(settings: Settings, *, allows_unknown: bool = False) -> list[Budget]:
+    """Return the budgets of this day and this calendar month (UTC), those that are set."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    limits = (
+        ("today", settings.daily_money, "STUDIO_DAILY_BUDGET", today),
+        ("this month", settings.monthly_money, "STUDIO_MONTHLY_BUDGET", today.replace(day=1)),
+    )
+    return [
+        Budget(name=name, money=money, setting=setting, allows_unknown=allows_unknown, since=since)
+        for name, money, setting, since in limits
+        if money is not None
+    ]
 
 
 def batch_budget(batch_id: str, data: dict[str, Any] | None) -> Budget | None:
@@ -73,23 +80,23 @@ def require_room_for(store: Store, budget: Budget, costs: Sequence[Money | None]
     """
     if not costs:
         return
-    known = [_in_currency(cost, budget) for cost in costs]
-    unknown = sum(cost is None for cost in known)
-    if unknown and not budget.allows_unknown:
-        raise _unknown(budget, costs, unknown)
+    wanted = _sum_of(costs, budget)
     with store.database.read() as session:
-        spent = _spent(session, budget)
+        gone = _spent(session, budget)
         waiting = _waiting(session, budget)
-    wanted = sum(cost for cost in known if cost is not None)
-    if wanted and _is_over(spent + waiting + wanted, budget):
-        raise _over(budget, spent, waiting + wanted)
+    if wanted and _is_over(gone + waiting + wanted, budget):
+        raise _over(budget, gone, waiting + wanted)
 
 
 def require_room_for_new(store: Store, settings: Settings, jobs: Iterable[NewJob]) -> None:
-    """Refuse new jobs for which the month has no money left. A job whose client key is known is none."""
-    budget = monthly_budget(settings)
+    """Refuse new jobs that cost more than was wished, or for which the day or the month has no money left.
+
+    A job whose client key is known is none.
+    """
     remote = [job for job in jobs if job.pool == REMOTE]
-    if budget is None or not remote:
+    for job in remote:
+        _require_within_wish(job)
+    if not remote or not standing_budgets(settings):
         return
     keys = [job.wish.client_key for job in remote if job.wish.client_key is not None]
     batches = {job.wish.batch_id for job in remote}
@@ -101,63 +108,106 @@ def require_room_for_new(store: Store, settings: Settings, jobs: Iterable[NewJob
     for allows_unknown in (False, True):
         group = [job for job in remote if job.wish.client_key not in known]
         group = [job for job in group if (job.wish.batch_id in lenient) is allows_unknown]
-        limit = monthly_budget(settings, allows_unknown=allows_unknown)
-        if limit is not None:
-            require_room_for(store, limit, [Money.from_json(job.estimate) for job in group])
+        for budget in standing_budgets(settings, allows_unknown=allows_unknown):
+            require_room_for(store, budget, [most_of(job) for job in group])
+
+
+def most_of(job: NewJob) -> Money | None:
+    """Return what a job costs at most: its checks may fail again and again. None where nobody knows."""
+    return times(Money.from_json(job.estimate), job.terms.policy.retries + 1)
+
+
+def times(money: Money | None, number: int) -> Money | None:
+    """Return a sum so many times; None where it is unknown."""
+    return None if money is None else Money(amount=money.amount * number, currency=money.currency)
 
 
 def refusal_of(store: Store, settings: Settings, row: JobRow) -> OverBudget | None:
     """Say why a remote job that a worker has just taken must not start; None where it may.
 
-    What was ordered from a provider already costs nothing more, and goes on.
+    What was ordered from a provider already costs nothing more, and goes on. Another order may still be faster:
+    `require_room_to_order` has the last word.
     """
     if row.pool != REMOTE or (row.operation or {}).get("operation") is not None:
         return None
-    with store.database.read() as session:
-        batch = None if row.batch_id is None else session.get(BatchRow, row.batch_id)
-        allows_unknown = _allows_unknown(session, row.batch_id)
-        limits = (
-            monthly_budget(settings, allows_unknown=allows_unknown),
-            None if batch is None else batch_budget(batch.id, batch.budget),
-        )
-        for budget in limits:
-            if budget is None:
-                continue
-            cost = _in_currency(Money.from_json(row.estimate), budget)
-            if cost is None and not budget.allows_unknown:
-                return _unknown(budget, [Money.from_json(row.estimate)], 1)
-            spent = _spent(session, budget, leave_out=row.id)
-            if cost and _is_over(spent + cost, budget):
-                return _over(budget, spent, cost)
+    try:
+        with store.database.read() as session:
+            _require_room(session, settings, row, orders_left(session, row))
+    except OverBudget as refusal:
+        return refusal
     return None
 
 
-def _spent(session: Session, budget: Budget, leave_out: str | None = None) -> float:
-    """Add up what was billed, or else estimated, for remote jobs that a worker has begun."""
-    begun = is_begun()
-    if budget.since is not None:
-        begun &= AttemptRow.started_at >= budget.since
-    query = sa.select(JobRow.billed, JobRow.estimate).where(_counted(budget), sa.exists().where(begun))
-    if leave_out is not None:
-        query = query.where(JobRow.id != leave_out)
-    sums = [Money.from_json(row[0]) or Money.from_json(row[1]) for row in session.execute(query)]
-    sums += spent_before(session, batch_id=budget.batch_id, since=budget.since)
+def require_room_to_order(session: Session, settings: Settings, row: JobRow) -> None:
+    """Refuse an order that is about to be sent. Whoever enters it in the ledger does so in this same transaction.
+
+    Others that want to order wait until then, so that no two find the same money. A job's first order must leave room
+    for those that may follow from its policy. Raises `OverBudget`.
+    """
+    if session.get_bind().dialect.name == "postgresql":  # a writer of SQLite is alone anyway
+        session.execute(sa.text(_ONE_AT_A_TIME))
+    left = orders_left(session, row)
+    _require_room(session, settings, row, left if left == most_orders(row.terms) else 1)
+
+
+def left_of(session: Session, budget: Budget) -> tuple[Money, Money]:
+    """Return what is spent of a budget, and what is left."""
+    gone, currency = _spent(session, budget), budget.money.currency
+    left = max(0.0, budget.money.amount - gone)
+    return Money(amount=gone, currency=currency), Money(amount=left, currency=currency)
+
+
+def _require_within_wish(job: NewJob) -> None:
+    if job.wish.max_cost is None:
+        return
+    budget = Budget(name="this clip", money=job.wish.max_cost, setting=_WISH)
+    wanted = _sum_of([most_of(job)], budget)
+    if _is_over(wanted, budget):
+        raise _over(budget, 0.0, wanted)
+
+
+def _require_room(session: Session, settings: Settings, row: JobRow, number: int) -> None:
+    """Raise `OverBudget` unless all budgets of a job have room for so many orders."""
+    if number == 0:
+        return
+    batch = None if row.batch_id is None else session.get(BatchRow, row.batch_id)
+    limits = standing_budgets(settings, allows_unknown=_allows_unknown(session, row.batch_id))
+    limit = None if batch is None else batch_budget(batch.id, batch.budget)
+    own = latest(session, row.id)
+    leave_out = own.id if own is not None and own.state == EntryState.OPEN else None
+    for budget in limits if limit is None else [*limits, limit]:
+        cost = _sum_of([times(Money.from_json(row.estimate), number)], budget)
+        gone = _spent(session, budget, leave_out=leave_out)
+        if cost and _is_over(gone + cost, budget):
+            raise _over(budget, gone, cost)
+
+
+def _sum_of(costs: Sequence[Money | None], budget: Budget) -> float:
+    """Add up what counts against a budget. Raises `OverBudget` where something does not that should."""
+    known = [_in_currency(cost, budget) for cost in costs]
+    unknown = sum(cost is None for cost in known)
+    if unknown and not budget.allows_unknown:
+        raise _unknown(budget, costs, unknown)
+    return sum(cost for cost in known if cost is not None)
+
+
+def _spent(session: Session, budget: Budget, leave_out: int | None = None) -> float:
+    sums = spent(session, batch_id=budget.batch_id, since=budget.since, leave_out=leave_out)
     return sum(cost for cost in (_in_currency(item, budget) for item in sums) if cost is not None)
 
 
 def _waiting(session: Session, budget: Budget) -> float:
-    """Add up the estimates of the jobs that wait and that no worker has begun."""
-    begun = is_begun()
-    query = sa.select(JobRow.estimate).where(
-        _counted(budget), JobRow.state == JobState.QUEUED, ~sa.exists().where(begun)
-    )
-    costs = (_in_currency(Money.from_json(item), budget) for item in session.scalars(query))
-    return sum(cost for cost in costs if cost is not None)
-
-
-def _counted(budget: Budget) -> sa.ColumnElement[bool]:
-    remote = JobRow.pool == REMOTE
-    return remote if budget.batch_id is None else remote & (JobRow.batch_id == budget.batch_id)
+    """Add up what the jobs that wait or run may still come to order."""
+    mine = JobRow.pool == REMOTE if budget.batch_id is None else JobRow.batch_id == budget.batch_id
+    is_open = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING)) & (JobRow.pool == REMOTE)
+    made = sa.select(sa.func.count(LedgerRow.number.distinct()))
+    made = made.where(is_of(JobRow.id.expression), LedgerRow.state != EntryState.FREE)
+    query = sa.select(JobRow.estimate, JobRow.terms, made.scalar_subquery()).where(mine, is_open)
+    total = 0.0
+    for estimate, terms, orders in session.execute(query):
+        cost = times(Money.from_json(estimate), max(0, most_orders(terms) - orders))
+        total += _in_currency(cost, budget) or 0.0
+    return total
 
 
 def _allows_unknown(session: Session, batch_id: str | None) -> bool:
@@ -186,7 +236,7 @@ def _over(budget: Budget, spent: float, wanted: float) -> OverBudget:
         field=budget.setting,
         got=", ".join(parts),
         allowed=f"{budget.money} in all",
-        fix=f"raise {budget.setting}, or run fewer remote jobs",
+        fix=f"raise {budget.setting}, or {'wish for less' if budget.setting == _WISH else 'run fewer remote jobs'}",
     )
 
 
@@ -199,5 +249,5 @@ def _unknown(budget: Budget, costs: Sequence[Money | None], number: int) -> Over
         field=budget.setting,
         got=what,
         allowed=f"costs in {budget.money.currency}",
-        fix="add --allow-unknown-cost to `studio batch run` to let such jobs run",
+        fix=_LEAVE if budget.setting == _WISH else _ALLOW,
     )

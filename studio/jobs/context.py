@@ -20,6 +20,8 @@ from studio.provenance.manifest import Provenance
 from studio.request import ResolvedRequest
 
 CHECKPOINT_SECONDS = 60.0
+# Stages whose steps are told by their own name; all other steps are those of sampling.
+COUNTED_STAGES = ("generating", "uploading", "downloading")
 
 Observer = Callable[[Progress], None]
 
@@ -79,16 +81,20 @@ class JobRun:
         workdir: Path,
         checkpoints: Checkpoints,
         order: Order,
-        save: Callable[[dict[str, Any]], None],
-        bill: Callable[[Cost], None],
+        save: Callable[[dict[str, Any] | None], None],
+        bill: Callable[[Cost | None, float | None, str], None],
     ) -> None:
         self._workdir = workdir
         self._checkpoints = checkpoints
         self._order = order
         self._save = save
         self._bill = bill
+        self.is_ordered = False  # an order was sent, or may have been
         self._first_step: tuple[float, int] | None = None
         self._kept_at = time.monotonic()
+        self._stage = ""
+        self.notes: list[str] = []
+        self.operation: Mapping[str, Any] | None = None  # as it was last kept
 
     @property
     def workdir(self) -> Path:
@@ -102,10 +108,12 @@ class JobRun:
         since, first = self._first_step
         pace = (now - since) / (done - first) if done > first else None
         eta = None if pace is None else pace * (total - done)
-        self._order.observe(Progress(stage="sampling", done=done, total=total, eta_seconds=eta, preview=preview))
+        stage = self._stage if self._stage in COUNTED_STAGES else "sampling"
+        self._order.observe(Progress(stage=stage, done=done, total=total, eta_seconds=eta, preview=preview))
 
     def stage(self, name: str) -> None:
         """Say what the generator does now."""
+        self._stage = name
         self._order.observe(Progress(stage=name))
 
     def raise_if_canceled(self) -> None:
@@ -130,9 +138,21 @@ class JobRun:
         return self._checkpoints.kept(stage)
 
     def save_operation(self, operation: Mapping[str, Any]) -> None:
-        """Write a remote operation into the job's row."""
+        """Write a remote operation into the job's folder and row."""
+        self.is_ordered = True
         self._save(dict(operation))
+        self.operation = dict(operation)
 
-    def bill(self, cost: Cost) -> None:
-        """Write what was charged into the job's row."""
-        self._bill(cost)
+    def forget_operation(self) -> None:
+        """Take it back: nothing was ordered."""
+        self.is_ordered = False
+        self._save(None)
+
+    def note(self, text: str) -> None:
+        """Keep what the clip's owner is to be told, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def bill(self, cost: Cost | None, *, units: float | None = None, unit: str = "") -> None:
+        """Write what was charged into the ledger, and into the job's row."""
+        self._bill(cost, units, unit)

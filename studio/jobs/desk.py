@@ -13,23 +13,26 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from studio.errors import RequestError, UnsupportedValue
+from studio.errors import RequestError
 from studio.jobs.budget import require_room_for_new
-from studio.jobs.job import MAX_PRIORITY, MIN_PRIORITY, Job, JobWish, Terms, UnknownJob, job_of_row
+from studio.jobs.job import Job, JobWish, Terms, UnknownJob, job_of_row
 from studio.jobs.line import Standing, reorder
 from studio.jobs.quarantine import InWork
 from studio.jobs.queue import QUEUE_PAUSED, NewJob
 from studio.jobs.reclaim import Reclaimed, reclaim
+from studio.jobs.refusals import moderated, not_now, require_fitting
 from studio.jobs.roll import WorkerView
-from studio.jobs.spending import book, forget_job
-from studio.jobs.states import FINAL, JobState
+from studio.jobs.spending import forget_job
+from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.jobs.workshop import Workshop
+from studio.ledger import leave_orders
 from studio.library.database import in_parts
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
 from studio.request import GenerationRequest, ResolvedRequest
+from studio.revision import revised, wish_of
 
-# What a provider or a model failed at: its order is over, another one is paid anew.
+# What a model failed at, or a provider that says no more than that: its order is over, another one is paid anew.
 _ORDERED_ANEW = ("GenerationFailed", "ProviderFailed")
 _RETRIED = (JobState.FAILED, JobState.CANCELED)
 
@@ -58,7 +61,7 @@ class JobDesk:
         new: list[NewJob] = []
         taken: set[str] = set()
         for resolved, wish in wishes:
-            _check(wish)
+            require_fitting(wish)
             new.append(self.new_job(resolved, wish, taken))
         require_room_for_new(self._store, self._shop.settings, new)
         for job in new:
@@ -84,9 +87,7 @@ class JobDesk:
             terms=terms,
             pool=generator.spec.where,
             wish=wish,
-            estimate=None
-            if cost is None
-            else {"amount": cost.amount * (terms.policy.retries + 1), "currency": cost.currency},
+            estimate=None if cost is None else {"amount": cost.amount, "currency": cost.currency},
         )
 
     # -- looking ------------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ class JobDesk:
 
     def prioritize(self, job_id: str, priority: int) -> Job:
         """Set a job's priority. priority: -100 .. 100."""
-        _check(JobWish(priority=priority))
+        require_fitting(JobWish(priority=priority))
         return self._change(self.job(job_id), "moved", (JobState.QUEUED, JobState.RUNNING), priority=priority)
 
     def move(self, job_id: str, *, before: str | None = None, to: Literal["first", "last"] | None = None) -> Job:
@@ -208,20 +209,22 @@ class JobDesk:
         standing = Standing(job.id, job.priority, job.position)
         work = partial(reorder, job=standing, before=None if goal is None else goal.id, is_first=to == "first")
         if not self._store.database.retrying(work):
-            raise _not_now(self.job(job.id), "moved", (JobState.QUEUED,))
+            raise not_now(self.job(job.id), "moved", (JobState.QUEUED,))
         return self.job(job.id)
 
     def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
         """Change fields of a waiting job's request. Raises what is wrong with them; then the job is as it was."""
         job = self.job(job_id)
         if job.state != JobState.QUEUED:
-            raise _not_now(job, "changed", (JobState.QUEUED,))
+            raise not_now(job, "changed", (JobState.QUEUED,))
         return self._rewrite(job, "changed", changes, {})
 
-    def retry(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
+    def retry(self, job_id: str, changes: Mapping[str, Any] | None = None, *, order_again: bool = False) -> Job:
         """Put a job that failed or was canceled into the queue again, at its end.
 
-        It goes on from the last stage that was kept, unless fields of its request are changed.
+        It goes on from the last stage that was kept, unless fields of its request are changed. What was ordered from a
+        provider is asked for again, not ordered again, unless that order has come to nothing.
+        order_again: order it anew, although the first order may have been taken, and be paid for.
         """
         self._shop.runner.recover()
         job = self.job(job_id)
@@ -232,16 +235,24 @@ class JobDesk:
             again["terms"] = Terms.of(JobWish(), self._shop.settings).as_json()
         allowed = (*_RETRIED, JobState.HELD) if changes else _RETRIED
         if job.state not in allowed and not self.is_gone(job):
-            raise _not_now(job, "retried", allowed)
+            raise not_now(job, "retried", allowed)
         self._shop.require_ready(str((changes or {}).get("model", job.model)))
+        if job.reason == FailureReason.MODERATED and not changes and not order_again:
+            raise moderated(job)
         if changes:
             return self._rewrite(job, "retried", changes, again)
         with self._shop.quarantine.lock(job.id):
             self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
-            if (job.error or {}).get("type") in _ORDERED_ANEW:
+            if order_again or self._is_order_over(job):
                 self._shop.quarantine.forget_order(job.id)
                 return self._change(job, "retried", (job.state,), is_ordered_anew=True, **again)
             return self._change(job, "retried", (job.state,), **again)
+
+    def _is_order_over(self, job: Job) -> bool:
+        """Say whether what a job ordered from a provider has come to nothing, so that nothing is paid twice."""
+        saved = self._shop.quarantine.operation(job.id) or job.operation or {}
+        is_over = (saved.get("operation") or {}).get("state") == "ended"
+        return is_over or (job.error or {}).get("type") in _ORDERED_ANEW
 
     def is_gone(self, job: Job) -> bool:
         """Say whether a job has succeeded and its clip is no longer in the library."""
@@ -254,10 +265,10 @@ class JobDesk:
         """Forget a job that has ended, and what is kept of it. What it made stays in the library."""
         job = self.job(job_id)
         if not job.is_final:
-            raise _not_now(job, "removed", tuple(FINAL))
+            raise not_now(job, "removed", tuple(FINAL))
         with self._shop.quarantine.lock(job.id):
             if not forget_job(self._store, job.id):
-                raise _not_now(self.job(job.id), "removed", tuple(FINAL))
+                raise not_now(self.job(job.id), "removed", tuple(FINAL))
             self._shop.quarantine.discard(job.id)
         return job
 
@@ -315,7 +326,7 @@ class JobDesk:
                 row = session.scalars(sa.select(JobRow).where(same).with_for_update()).first()
                 if row is None:
                     return False
-                book(session, row)
+                leave_orders(session, job.id)
                 # What another machine may still remember of the old order is older than this.
                 nothing = {"attempt": 0, "token": row.token, "request": "", "operation": None}
                 changes["billed"] = None
@@ -323,7 +334,7 @@ class JobDesk:
             return bool(session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount == 1)  # type: ignore[attr-defined]
 
         if not self._store.database.retrying(work):
-            raise _not_now(self.job(job.id), what, states)
+            raise not_now(self.job(job.id), what, states)
         return self.job(job.id)
 
     def _rewrite(self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any]) -> Job:
@@ -334,7 +345,7 @@ class JobDesk:
         with self._shop.quarantine.lock(job.id):
             again = self.job(job.id)
             if again.state != job.state:
-                raise _not_now(again, what, (job.state,))
+                raise not_now(again, what, (job.state,))
             job = self._rewrite_alone(again, what, changes, more)
             # Should we die just here: a raw clip that was made for another request is not taken for this one.
             self._shop.quarantine.forget_stages(job.id)
@@ -358,13 +369,14 @@ class JobDesk:
 
     def _changed(self, job: Job, old: ResolvedRequest, changes: Mapping[str, Any]) -> ResolvedRequest:
         """Return a job's request with some fields changed, and checked anew."""
-        kept = self._shop.inputs.of(job.id, old)
-        fields = {name: getattr(kept, name) for name in GenerationRequest.__dataclass_fields__} | dict(changes)
-        is_other_model = fields["model"] != old.model
+        kept = wish_of(self._shop.inputs.of(job.id, old))
+        is_other_model = changes.get("model", old.model) != old.model
+        more: dict[str, Any] = {}
         if is_other_model or "conditionings" in changes:
-            fields["task"] = changes.get("task")  # what can be done follows from the model and the pictures
-        fields["options"] = {**({} if is_other_model else old.options), **changes.get("options", {})}
-        request = GenerationRequest(**fields)
+            more["task"] = changes.get("task")  # what can be done follows from the model and the pictures
+        more["options"] = {**({} if is_other_model else old.options), **changes.get("options", {})}
+        spec = next((row for row in self._shop.registry.catalog if row.id == old.model), None)
+        request = revised(kept, {**changes, **more}, spec)
         return self._shop.registry.generator(request.model).resolve(request)
 
     def _switch(self, *, is_on: bool) -> None:
@@ -372,27 +384,3 @@ class JobDesk:
             session.merge(SwitchRow(name=QUEUE_PAUSED, is_on=is_on))
 
         self._store.database.retrying(work)
-
-
-def _check(wish: JobWish) -> None:
-    if not MIN_PRIORITY <= wish.priority <= MAX_PRIORITY:
-        allowed = f"{MIN_PRIORITY} .. {MAX_PRIORITY}, higher first"
-        raise UnsupportedValue("no such priority", field="priority", got=wish.priority, allowed=allowed)
-    if wish.client_key is not None and not 0 < len(wish.client_key) <= 200:
-        length = f"{len(wish.client_key)} characters"
-        raise UnsupportedValue("not a key", field="client_key", got=length, allowed="1 to 200 characters")
-
-
-def _not_now(job: Job, what: str, states: Sequence[JobState]) -> RequestError:
-    allowed = ", ".join(sorted(state.value for state in states))
-    fix = {
-        JobState.HELD: f"`studio quarantine release {job.id}` or discard it",
-        JobState.SUCCEEDED: f"`studio library show {job.id}` shows what it made",
-    }.get(job.state)
-    return RequestError(
-        f"a job that is {job.status} cannot be {what}",
-        field="job",
-        got=job.id,
-        allowed=f"jobs that are {allowed}",
-        fix=fix,
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from studio.errors import Canceled, GenerationFailed, StudioError
 from studio.jobs.job import Job
@@ -15,13 +16,28 @@ def error_of_job(job: Job) -> StudioError:
     A kind with more to it than a sentence becomes the nearest one above it in the tree.
     """
     if job.state == JobState.CANCELED:
-        return Canceled()
+        return _canceled(job)
     parts = dict(job.error or {"message": "the process that ran it ended", "fix": f"`studio queue retry {job.id}`"})
+    return error_from(parts)
+
+
+def _canceled(job: Job) -> Canceled:
+    told = job.error or {}
+    error = Canceled(str(told.get("message") or "canceled"), fix=told.get("fix"))
+    error.details = told.get("details") or {}
+    return error
+
+
+def error_from(told: Mapping[str, Any]) -> StudioError:
+    """Return the error that `StudioError.as_json` told of."""
+    parts = dict(told)
     known = {kind.__name__: kind for kind in _kinds(StudioError)}
     kind = known.get(str(parts.pop("type", "")), GenerationFailed)
     plain: type[StudioError] = next(item for item in kind.__mro__ if item.__init__ is StudioError.__init__)  # type: ignore[misc]
     names = ("field", "got", "allowed", "fix")
-    return plain(str(parts.get("message", "")), **{name: parts.get(name) for name in names})
+    error = plain(str(parts.get("message", "")), **{name: parts.get(name) for name in names})
+    error.details = parts.get("details") or {}
+    return error
 
 
 def _kinds(kind: type[StudioError]) -> Iterator[type[StudioError]]:

@@ -13,6 +13,7 @@ from studio.errors import RequestError
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.tables import AttemptRow, JobRow
 from studio.media import Preview
+from studio.money import Money
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
@@ -53,6 +54,7 @@ class JobWish:
     priority: -100 .. 100, higher first. client_key: the same key twice is the same job.
     on_fail: what happens if the clip fails a check, label: what is drawn into it; None takes the setting.
     batch_id, entry: the batch it belongs to, and its number there, from 1.
+    max_cost: one that is estimated to cost more, or nobody knows what, is not taken.
     """
 
     priority: int = 0
@@ -61,6 +63,7 @@ class JobWish:
     label: VisibleLabel | None = None
     batch_id: str | None = None
     entry: int | None = None
+    max_cost: Money | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +201,16 @@ class Job:
             "started_at": _iso(self.started_at),
             "ended_at": _iso(self.ended_at),
         }
+
+
+# What a remote generator says of an order that has not come to its end, or may not have.
+OPEN_ORDER = ("submitting", "submitted", "unknown")
+
+
+def has_open_order(row: JobRow) -> bool:
+    """Say whether something was ordered from a provider, or may have been, that has not come to its end."""
+    saved = (row.operation or {}).get("operation") or {}
+    return saved.get("state") in OPEN_ORDER
 
 
 def job_of_row(row: JobRow, attempts: Sequence[AttemptRow] = ()) -> Job:

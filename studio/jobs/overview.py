@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from studio.errors import UnsupportedValue
-from studio.jobs.job import Job, job_of_row
+from studio.jobs.job import Job, has_open_order, job_of_row
 from studio.jobs.states import JobState
 from studio.library.database import in_parts
 from studio.library.store import Store
@@ -47,6 +47,12 @@ class JobOverview:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def open_orders(self) -> list[str]:
+        """Return the jobs that wait for a worker although something was ordered for them at a provider."""
+        waits = (JobRow.pool == "remote") & (JobRow.state == JobState.QUEUED) & JobRow.operation.is_not(None)
+        with self._store.database.read() as session:
+            return [row.id for row in session.scalars(sa.select(JobRow).where(waits)) if has_open_order(row)]
 
     def page(
         self,

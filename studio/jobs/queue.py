@@ -27,7 +27,10 @@ MAX_DEATHS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """A job to be put into the queue. pool: local or remote. estimate: amount and currency, None where unknown."""
+    """A job to be put into the queue. pool: local or remote.
+
+    estimate: amount and currency of one clip, None where unknown.
+    """
 
     id: str
     resolved: ResolvedRequest
@@ -157,11 +160,6 @@ class JobQueue:
         with self._store.transaction() as session:
             _write(session, lease, operation=operation)
 
-    def bill(self, lease: Lease, amount: float, currency: str) -> None:
-        """Write what a provider charged for the job; it takes the place of the estimate. Raises `LeaseLost`."""
-        with self._store.transaction() as session:
-            _write(session, lease, billed={"amount": amount, "currency": currency})
-
     def succeed(self, session: Session, lease: Lease, timings: dict[str, float]) -> None:
         """End a job well, in the transaction that admits its clip. Raises `LeaseLost`."""
         self._close(session, lease, JobState.SUCCEEDED, None, None, timings)
@@ -254,7 +252,7 @@ class JobQueue:
                 state = JobState.FAILED
                 many = f"{MAX_DEATHS} processes ended while they ran it, perhaps for want of memory"
                 row.reason, row.error = FailureReason.INTERRUPTED, died | {"message": many}
-            row.is_paused = row.is_paused or row.asked == "pause"
+            row.is_paused, row.is_attended = row.is_paused or row.asked == "pause", False
             _let_go(session, row, state, died)
         return state
 

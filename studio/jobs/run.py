@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import Any
 
 from studio.consistency.policy import Action, Attempt, ChecksFailed, Choice, Judge, best_of, next_seed
@@ -17,26 +18,34 @@ from studio.errors import (
     Canceled,
     DiskFull,
     EnvironmentFault,
+    Moderated,
     RequestError,
     StoreBusy,
     StoreFault,
     StoreGone,
     StudioError,
+    SubmitUnknown,
 )
 from studio.export.gate import Gate
 from studio.generator import RawClip, Resumable
+from studio.jobs.advice import advice_after_checks, advise, interrupted
+from studio.jobs.bookkeeping import Books
+from studio.jobs.budget import OverBudget
 from studio.jobs.checkpoints import Checkpoints, checkpoint_key
 from studio.jobs.context import JobRun, Observer, Order, Stopwatch
 from studio.jobs.inputs import Inputs
-from studio.jobs.job import Progress
+from studio.jobs.job import Progress, has_open_order
 from studio.jobs.lease import Lease, LeaseLost, Stopped
 from studio.jobs.quarantine import InWork, Quarantine, RawMaterial, attempt_name, digest_of
 from studio.jobs.queue import JobQueue
 from studio.jobs.roll import WorkerCard, WorkerRoll
+from studio.jobs.spending import UNPAID
 from studio.jobs.states import FailureReason, JobState
 from studio.library.asset import Asset
 from studio.library.store import Store
 from studio.library.tables import JobRow
+from studio.making import of_provider
+from studio.media import EncodedClip
 from studio.provenance.manifest import Provenance
 from studio.request import ResolvedRequest
 
@@ -49,7 +58,14 @@ class JobRunner:
     """Runs jobs and keeps their rows true, whatever happens."""
 
     def __init__(
-        self, store: Store, queue: JobQueue, roll: WorkerRoll, quarantine: Quarantine, inputs: Inputs, gate: Gate
+        self,
+        store: Store,
+        queue: JobQueue,
+        roll: WorkerRoll,
+        quarantine: Quarantine,
+        inputs: Inputs,
+        gate: Gate,
+        books: Books,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -57,6 +73,7 @@ class JobRunner:
         self._quarantine = quarantine
         self._inputs = inputs
         self._gate = gate
+        self._books = books
 
     def run(self, lease: Lease, order: Order) -> Asset:
         """Generate and seal, from wherever an earlier run of the job came to.
@@ -105,7 +122,7 @@ class JobRunner:
         return [row.id for row in self._queue.orphans() if self._recover(row)]
 
     def _recover(self, row: JobRow) -> bool:
-        if not row.is_attended:
+        if not row.is_attended or has_open_order(row):
             state = self._queue.take_back(row)
             return state is not None  # what a canceled job leaves is swept up some time
         try:
@@ -129,14 +146,15 @@ class JobRunner:
         Whatever can go wrong goes wrong before the hours are spent. What an earlier run made is not made again. The
         weights stay loaded until the last one is made.
         """
-        job_id, last = lease.job_id, order.policy.retries + 1
+        job_id, last, remote = lease.job_id, order.policy.retries + 1, order.generator.spec.remote
+        highest = None if remote is None else remote.max_seed
         self._require_room(job_id, order.resolved)
         inputs = self._inputs.of(job_id, order.resolved)
         with ExitStack() as session:
             is_open = False
             for number in range(1, last + 1):
                 name = attempt_name(job_id, number)
-                seed = next_seed(order.resolved.seed, number - 1)
+                seed = next_seed(order.resolved.seed, number - 1, highest)
                 if not self._quarantine.is_whole(name, replace(order.resolved, seed=seed)):
                     self._require_room(name, order.resolved)
                     provenance = order.describe(job_id, replace(inputs, seed=seed))
@@ -162,37 +180,45 @@ class JobRunner:
             settings=order.generator.spec.settings,
         )
         checkpoints = Checkpoints(folder, key)
-        save = partial(self._save_operation, lease, number, digest_of(inputs))
-        run = JobRun(folder, checkpoints, order, save, lambda cost: self._queue.bill(lease, cost.amount, cost.currency))
+        save = partial(self._save_operation, lease, number, digest_of(inputs), count(1))
+        run = JobRun(folder, checkpoints, order, save, partial(self._books.bill, lease, number))
         run.raise_if_canceled()
         started = time.monotonic()
-        clip = self._clip_of(job_id=lease.job_id, order=order, inputs=inputs, number=number, run=run)
+        clip = self._clip_of(lease=lease, order=order, inputs=inputs, number=number, run=run)
+        warnings = (*order.resolved.warnings, *run.notes)
+        made = replace(provenance, created_at=datetime.now(UTC), warnings=(*provenance.warnings, *run.notes))
         material = RawMaterial(
             clip=clip,
-            provenance=replace(provenance, created_at=datetime.now(UTC)),
-            request=replace(order.resolved, seed=inputs.seed),
+            provenance=made if not isinstance(clip, EncodedClip) else of_provider(made, clip, run.operation),
+            request=replace(order.resolved, seed=inputs.seed, warnings=warnings),
             seconds=time.monotonic() - started,
             policy=order.policy,
         )
         self._quarantine.put(name, material)
         checkpoints.clear()
 
-    def _clip_of(self, *, job_id: str, order: Order, inputs: ResolvedRequest, number: int, run: JobRun) -> RawClip:
+    def _clip_of(self, *, lease: Lease, order: Order, inputs: ResolvedRequest, number: int, run: JobRun) -> RawClip:
         """Generate, or pick up what goes on elsewhere since an earlier run of the job."""
         # One of them may be older: written on another machine, or before the order was forgotten. The row wins a tie.
-        known = [saved for saved in (order.operation, self._quarantine.operation(job_id)) if saved is not None]
-        saved = max(known, key=lambda item: int(item["token"]), default=None)
+        known = [saved for saved in (order.operation, self._quarantine.operation(lease.job_id)) if saved is not None]
+        saved = max(known, key=lambda item: (int(item["token"]), int(item.get("serial", 0))), default=None)
         is_ours = saved is not None and (saved["attempt"], saved["request"]) == (number, digest_of(inputs))
         if saved is not None and is_ours and isinstance(order.generator, Resumable):
-            return order.generator.resume(saved["operation"], run)
-        return order.generator.generate(inputs, run)
+            run.operation = saved["operation"]
+            with self._books.keeping(lease, number, order.generator.spec, inputs, run, is_new=False):
+                return order.generator.resume(saved["operation"], run)
+        with self._books.keeping(lease, number, order.generator.spec, inputs, run):
+            return order.generator.generate(inputs, run)
 
-    def _save_operation(self, lease: Lease, number: int, digest: str, operation: dict[str, Any]) -> None:
-        """Keep what was ordered and will be paid for, in the job's folder and in its row.
+    def _save_operation(
+        self, lease: Lease, number: int, digest: str, serials: Iterator[int], operation: dict[str, Any] | None
+    ) -> None:
+        """Keep what was ordered and will be paid for, in the job's folder and in its row; None: nothing was.
 
         One of them is enough. A full disk or a locked database is waited out: to forget the order is to pay twice.
         """
-        saved = {"attempt": number, "token": lease.token, "request": digest, "operation": operation}
+        saved = {"attempt": number, "token": lease.token, "serial": next(serials), "request": digest}
+        saved |= {"operation": operation} if operation is not None else {"attempt": 0, "operation": None}
         for is_last in (*(False,) * _SAVE_TRIES, True):
             faults = []
             for save in (
@@ -275,23 +301,26 @@ class JobRunner:
             raise
         except (Canceled, KeyboardInterrupt) as error:
             # Who sits before it may still want what was made; who cancels a job of the queue does not want it.
-            self._end(lease, watch, JobState.CANCELED, None, None, is_wanted=is_attended)
-            raise self._advise(job_id, Canceled()) from error
+            canceled = error if isinstance(error, Canceled) else interrupted(self._quarantine, job_id)
+            told = canceled.as_json() if canceled.details else None
+            self._end(lease, watch, JobState.CANCELED, None, told, is_wanted=is_attended)
+            raise advise(self._quarantine, job_id, canceled) from error
         except ChecksFailed as error:
             is_held = error.action is Action.HOLD
-            error.advise(_advice_after_checks(job_id, is_held=is_held))
+            error.advise(advice_after_checks(job_id, is_held=is_held))
             state, reason = (JobState.HELD, None) if is_held else (JobState.FAILED, FailureReason.REFUSED)
             self._end(lease, watch, state, reason, error.as_json(), is_judged=True)
             raise
-        except PASSING_FAULTS as error:
+        except (*PASSING_FAULTS, OverBudget) as error:
             if is_attended:
-                self._advise(job_id, error)
-                self._end(lease, watch, JobState.FAILED, FailureReason.ENVIRONMENT, error.as_json())
+                advise(self._quarantine, job_id, error)
+                self._end(lease, watch, JobState.FAILED, _reason(error), error.as_json())
                 raise
-            self._put_back(lease, "waits", watch, error.as_json())
+            is_refused = isinstance(error, OverBudget)  # another order was faster
+            self._put_back(lease, UNPAID if is_refused else "waits", watch, error.as_json(), is_refused=is_refused)
             raise
         except StudioError as error:
-            self._advise(job_id, error)
+            advise(self._quarantine, job_id, error)
             self._end(lease, watch, JobState.FAILED, _reason(error), error.as_json())
             raise
         except BaseException as error:
@@ -299,8 +328,17 @@ class JobRunner:
             self._end(lease, watch, JobState.FAILED, FailureReason.GENERATION, text)
             raise
 
-    def _put_back(self, lease: Lease, outcome: str, watch: Stopwatch, error: dict[str, Any] | None = None) -> None:
-        state = self._queue.put_back(lease, outcome, error=error, timings=watch.timings())
+    def _put_back(
+        self,
+        lease: Lease,
+        outcome: str,
+        watch: Stopwatch,
+        error: dict[str, Any] | None = None,
+        *,
+        is_refused: bool = False,
+    ) -> None:
+        timings = watch.timings()
+        state = self._queue.put_back(lease, outcome, error=error, timings=timings, is_refused=is_refused)
         if state == JobState.CANCELED:
             self._quarantine.discard(lease.job_id)
 
@@ -332,20 +370,12 @@ class JobRunner:
                 if not is_judged and not is_worth_keeping:
                     self._quarantine.discard(job_id)
 
-    def _advise(self, job_id: str, error: StudioError) -> StudioError:
-        if self._quarantine.holds(job_id):
-            error.advise(f"the clip is kept: `studio quarantine retry {job_id}` seals it without generating again")
-        elif self._quarantine.has_checkpoints(job_id):
-            error.advise(f"what was sampled is kept: `studio queue retry {job_id}` goes on from there")
-        return error
-
-
-def _advice_after_checks(job_id: str, *, is_held: bool) -> str:
-    release = f", `studio quarantine release {job_id}` seals it all the same" if is_held else ""
-    return f"`studio quarantine show {job_id}` says more{release}, `studio quarantine discard {job_id}` deletes it"
-
 
 def _reason(error: StudioError) -> FailureReason:
+    if isinstance(error, Moderated):
+        return FailureReason.MODERATED
+    if isinstance(error, SubmitUnknown):
+        return FailureReason.SUBMIT_UNKNOWN
     if isinstance(error, RequestError):
         return FailureReason.REQUEST
     return FailureReason.ENVIRONMENT if isinstance(error, EnvironmentFault) else FailureReason.GENERATION

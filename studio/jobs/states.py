@@ -22,6 +22,8 @@ class FailureReason(StrEnum):
     UNSEALED: the clip was made and waits in quarantine; sealing alone is repeated.
     REFUSED: the clip failed a check, and the job was not to let such a clip out; it is kept in quarantine.
     INTERRUPTED: the process ended while the job ran.
+    MODERATED: a provider's rules for content forbid the clip.
+    SUBMIT_UNKNOWN: an order was sent to a provider, and nobody knows whether it was taken; it is not sent again.
     """
 
     REQUEST = "request"
@@ -30,6 +32,8 @@ class FailureReason(StrEnum):
     UNSEALED = "unsealed"
     REFUSED = "refused"
     INTERRUPTED = "interrupted"
+    MODERATED = "moderated"
+    SUBMIT_UNKNOWN = "submit_unknown"
 
 
 # Nobody works on a job in one of these; what waits in quarantine can be taken up again.

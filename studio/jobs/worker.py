@@ -21,7 +21,7 @@ from studio.errors import (
     VerificationFailed,
 )
 from studio.generator import Generator
-from studio.jobs.budget import refusal_of
+from studio.jobs.budget import OverBudget, refusal_of
 from studio.jobs.lease import Lease, LeaseLost, Stopped
 from studio.jobs.quarantine import InWork
 from studio.jobs.queue import Scope
@@ -197,6 +197,9 @@ class Worker:
             except InWork:  # a process that is just dying holds its folder a moment longer than its name
                 self._shop.queue.put_back(lease, "waits")
                 stop.wait(IN_WORK_SECONDS)
+            except OverBudget as error:  # another order was faster
+                tally.put_back += 1
+                self._tell(f"{lease.job_id}: paused: {error.sentence()}")
             except StudioError as error:
                 self._told(tally, lease, error)
             except Exception as error:  # whatever a model's code raises, the next job may do better

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from studio.config import PromptPolicy, Settings
 from studio.errors import EnvironmentFault
 from studio.export.gate import Gate
+from studio.jobs.bookkeeping import Books
 from studio.jobs.context import Order
 from studio.jobs.inputs import Inputs
 from studio.jobs.job import Terms
@@ -51,7 +52,8 @@ class Workshop:
     @cached_property
     def runner(self) -> JobRunner:
         gate = Gate(self.settings, self.store)
-        return JobRunner(self.store, self.queue, self.roll, self.quarantine, self.inputs, gate)
+        books = Books(self.store, self.settings)
+        return JobRunner(self.store, self.queue, self.roll, self.quarantine, self.inputs, gate, books)
 
     def order(self, row: JobRow) -> Order:
         """Return what a job of the queue is to do, as it was decided when it was submitted."""

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from studio.disk import sync_folder
 from studio.errors import StoreFault, StudioError
-from studio.library.asset import Asset, asset_of_row, file_sha256
+from studio.library.asset import MASTER_SUFFIX, Asset, asset_of_row, file_sha256
 from studio.library.store import Store
 from studio.library.tables import AssetRow
 from studio.provenance.sidecar import SIDECAR_SUFFIX
@@ -25,21 +25,25 @@ def admit(
     *,
     relative_path: str,
     sidecar: Path | None = None,
+    original: Path | None = None,
     admitted: Callable[[Session], None] = lambda _session: None,
     **columns: Any,
 ) -> Asset:
     """Move a sealed file into the library and write its row, both or neither.
 
     sidecar: the file's Content Credentials where they do not fit into it; moved to the same name ending in ``.c2pa``,
-    before the file itself. The row is flushed before the move and committed after it: a crash in between leaves a file
-    without a row, and sealing the same job again replaces that file, because both are named after the job. In a folder
-    that machines share the file is there before the transaction begins; see `SharedShelf`.
+    before the file itself. original: the clip as a provider sent it; moved likewise, to a name ending in ``.master``.
+    The row is flushed before the move and committed after it: a crash in between leaves a file without a row, and
+    sealing the same job again replaces that file, because both are named after the job. In a folder that machines
+    share the file is there before the transaction begins; see `SharedShelf`.
     admitted: writes in the same transaction, before the file is moved; it refuses the asset by raising.
     Raises `StoreFault` or OSError; then the files are where they were.
     """
     files = {relative_path: sealed}
     if sidecar is not None:
         files[str(PurePosixPath(relative_path).with_suffix(SIDECAR_SUFFIX))] = sidecar
+    if original is not None:
+        files[str(PurePosixPath(relative_path).with_suffix(MASTER_SUFFIX))] = original
     placing = store.shelf.offer(files)
     row = AssetRow(path=placing.name, **columns)
     try:

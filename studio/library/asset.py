@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MOVING_PICTURES = ("image/gif", "image/webp")
 
 _SEALED = object()
+# The ending of the file that a provider sent, beside the sealed one; what kind it is stands in the row.
+MASTER_SUFFIX = ".master"
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -25,6 +27,8 @@ class Asset:
     """One file of the library. It has no public constructor: only what left through the gate is one.
 
     parent_id, derivation: what it was made from and how, None for a clip that a model made.
+    master: the file as a provider sent it, untouched: sha256, size_bytes, mime_type, provider,
+    provider_job_id, attribution (words that must stand where the clip is shown); None for all others.
     name: of the file, relative to the library. sha256: of the file.
     frames_sha256: of the raw frames, before the mark; of the samples for sound.
     num_frames: 1 for a still picture, 0 for sound. frame_rate: frames per second, of the clip for a picture from it.
@@ -37,6 +41,7 @@ class Asset:
     job_id: str | None
     parent_id: str | None
     derivation: dict[str, Any] | None
+    master: dict[str, Any] | None
     name: str
     mime_type: str
     sha256: str
@@ -105,15 +110,28 @@ class Asset:
             return None
         return self._shelf.beside(self.name, SIDECAR_SUFFIX, self.sha256)
 
+    @property
+    def master_path(self) -> Path | None:
+        """Where the file is that a provider sent, byte for byte; None where a model here made the clip."""
+        if self.master is None:
+            return None
+        return self._shelf.beside(self.name, MASTER_SUFFIX, self.sha256)
+
     def delete_file(self) -> None:
         """Delete the file and what lies beside it. Raises OSError or `ShareFault`."""
         self._shelf.remove(self.name)
+        if self.master is not None:
+            self._shelf.remove(self._master_name)
         if self.mime_type in SIDECAR_TYPES:
             self._shelf.remove(self._sidecar_name)
 
     @property
     def _sidecar_name(self) -> str:
         return str(PurePosixPath(self.name).with_suffix(SIDECAR_SUFFIX))
+
+    @property
+    def _master_name(self) -> str:
+        return str(PurePosixPath(self.name).with_suffix(MASTER_SUFFIX))
 
     def as_json(self) -> dict[str, Any]:
         """Return what front ends show."""
@@ -138,6 +156,7 @@ class Asset:
             "checks_passed": self.checks_passed,
             "checks": self.standing,
             "ruling": self.ruling,
+            "master": None if self.master is None else self.master | {"path": self._shelf.shown(self._master_name)},
             "watermark_id": self.watermark_id,
             "created_at": self.created_at.isoformat(),
         }

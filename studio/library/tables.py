@@ -21,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from studio.redaction import redacted
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time; SQLite forgets time zones, so they are taken off and put back here."""
@@ -33,6 +35,16 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class RedactedJson(TypeDecorator[dict[str, Any]]):
+    """JSON that is kept without what must not be: an error may quote a library or a provider, and they a key."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002
+        return None if value is None else redacted(value)
 
 
 class Base(DeclarativeBase):
@@ -50,7 +62,8 @@ class JobRow(Base):
     worker: the id of the worker that holds or held it. token: goes up with every claim; a write of a worker that holds
     an older one is refused (a fencing token: Kleppmann, Designing Data-Intensive Applications, chapter 8).
     deaths: workers that died while they ran it, since it was last put into the queue by a person.
-    process: id of the process that runs or ran it. billed: money, as a provider said it.
+    process: id of the process that runs or ran it. estimate: of one clip; a policy may have several made.
+    billed: money for all of them, as a provider said it.
     """
 
     __tablename__ = "jobs"
@@ -67,7 +80,7 @@ class JobRow(Base):
     reason: Mapped[str | None] = mapped_column(String(16))
     model: Mapped[str] = mapped_column(String(80))
     request: Mapped[dict[str, Any]]
-    error: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None] = mapped_column(RedactedJson)
     process: Mapped[str | None] = mapped_column(String(200))
     operation: Mapped[dict[str, Any] | None]
     pool: Mapped[str] = mapped_column(String(16), default="local")
@@ -94,7 +107,7 @@ class JobRow(Base):
 class AttemptRow(Base):
     """One time that a worker took a job up. number: the job's token then. timings: seconds by stage.
 
-    outcome: how it ended; NULL while it lasts. is_booked: what it cost is in `SpendingRow`.
+    outcome: how it ended; NULL while it lasts.
     """
 
     __tablename__ = "attempts"
@@ -107,9 +120,8 @@ class AttemptRow(Base):
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None] = mapped_column(String(16))
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(RedactedJson(none_as_null=True))
     timings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    is_booked: Mapped[bool] = mapped_column(default=False)
 
 
 class WorkerRow(Base):
@@ -152,16 +164,46 @@ class BatchRow(Base):
     created_at: Mapped[datetime]
 
 
-class SpendingRow(Base):
-    """What a job cost that is forgotten, or ordered anew. started_at: when the last worker took it up."""
+class LedgerRow(Base):
+    """One order at a provider, or one piece of work of this studio's own machines. It outlives the job it was for.
 
-    __tablename__ = "spending"
+    number: of the clip in its job, from 1. order_number: counts the orders of that clip. is_left: the job was ordered
+    anew or forgotten since, so that this is none of what it costs now. NULL job_id, number: not known any more.
+    pool: local or remote. provider: short name; ``local`` for work of our own.
+    state: open (sent or about to be), charged, free, or unknown; all but free count with their amount.
+    amount: in units of currency; NULL where nobody knows. units: such as 60 of the unit ``credit``.
+    source: of the amount: list price or provider. clip_seconds: of output; NULL unless it came.
+    work_seconds: for how long a device of ours worked.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        Index("ledger_by_order", "job_id", "number", "order_number", unique=True),
+        Index("ledger_by_time", "ordered_at"),
+        Index("ledger_of_batch", "batch_id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str | None] = mapped_column(String(40))
     batch_id: Mapped[str | None] = mapped_column(String(40))
-    amount: Mapped[float] = mapped_column(Double)
-    currency: Mapped[str] = mapped_column(String(8))
-    started_at: Mapped[datetime] = mapped_column(index=True)
+    number: Mapped[int | None]
+    order_number: Mapped[int] = mapped_column(default=1)
+    is_left: Mapped[bool] = mapped_column(default=False)
+    pool: Mapped[str] = mapped_column(String(16))
+    provider: Mapped[str] = mapped_column(String(40))
+    model: Mapped[str] = mapped_column(String(80))
+    task: Mapped[str] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(16))
+    ordered_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    amount: Mapped[float | None] = mapped_column(Double)
+    currency: Mapped[str | None] = mapped_column(String(8))
+    units: Mapped[float | None] = mapped_column(Double)
+    unit: Mapped[str | None] = mapped_column(String(20))
+    source: Mapped[str | None] = mapped_column(String(16))
+    clip_seconds: Mapped[float | None] = mapped_column(Double)
+    work_seconds: Mapped[float | None] = mapped_column(Double)
 
 
 class SwitchRow(Base):
@@ -178,7 +220,8 @@ class AssetRow(Base):
 
     parent_id, derivation: the file that this one was made from and how, both NULL for a clip that a model made;
     the first becomes NULL when the parent is removed. ruling: what was decided about its checks; NULL for a derived
-    file, and for a clip from before there was anything to decide.
+    file, and for a clip from before there was anything to decide. master: of a clip that came from a provider, what is
+    known of the file as it came (sha256, size_bytes, mime_type, provider ...); it lies beside the sealed one.
     """
 
     __tablename__ = "assets"
@@ -188,6 +231,7 @@ class AssetRow(Base):
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="SET NULL"), index=True)
     derivation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    master: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     path: Mapped[str] = mapped_column(Text, unique=True)
     mime_type: Mapped[str] = mapped_column(String(40))
     sha256: Mapped[str] = mapped_column(String(64), index=True)

@@ -75,6 +75,7 @@ class Provenance:
     pipeline: class name of the generator. frame_rate: frames per second. seed: 0 .. 2**63 - 1.
     adapters: LoRAs. speed_profile: name of the set of speed-ups that was used.
     prompt_key: `studio.provenance.prompts.prompt_key` of this clip; None leaves the proof of the prompt out.
+    attribution: words that a provider wants to see beside its clips.
     training_use: allowed, notAllowed or constrained.
     visible_label: ``text`` or ``icon`` where one was drawn into the picture. generate_audio: sound was asked for.
     is_trimmed: a part of its parent. is_resized: scaled, sides in proportion. is_retimed: at another frame rate.
@@ -112,6 +113,7 @@ class Provenance:
     weights_sha256: str | None = None
     provider: str | None = None
     provider_job_id: str | None = None
+    attribution: str | None = None
     seed: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
@@ -239,6 +241,7 @@ def generation(provenance: Provenance) -> dict[str, Any]:
         "speed_profile": provenance.speed_profile,
         "provider": provenance.provider,
         "provider_job_id": provenance.provider_job_id,
+        "attribution": provenance.attribution,
         # The claim's integers are signed 64-bit at best; a provider's seed may be larger.
         "seed": None if provenance.seed is None else str(provenance.seed),
         "num_inference_steps": provenance.num_inference_steps,

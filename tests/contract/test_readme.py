@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def test_its_table_of_models_is_the_catalog() -> None:
+def test_its_table_of_models_is_the_catalogs_local_part() -> None:
     assert markdown_table(load_catalog()) in README
 
 

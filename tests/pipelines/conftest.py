@@ -59,7 +59,7 @@ class RecordingRun:
     def wants_checkpoint(self) -> bool:
         return self.keeps_each_step
 
-    def bill(self, cost: Any) -> None:
+    def bill(self, cost: Any, *, units: float | None = None, unit: str = "") -> None:
         raise AssertionError("a local model costs nothing")
 
     def save_operation(self, operation: Any) -> None:

@@ -63,7 +63,7 @@ class FiledRun:
     def wants_checkpoint(self) -> bool:
         return True
 
-    def bill(self, cost: Any) -> None:
+    def bill(self, cost: Any, *, units: float | None = None, unit: str = "") -> None:
         raise AssertionError("a local model costs nothing")
 
     def save_operation(self, operation: Any) -> None:

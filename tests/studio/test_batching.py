@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from studio.app import Studio
 from studio.batch.copies import copy_key
 from studio.batching import Batches, BatchView, BatchWish
 from studio.config import Settings
+from studio.consistency.policy import Policy
 from studio.errors import Canceled, EnvironmentFault, GenerationFailed, OutputRefused, RequestError
+from studio.generator import Cost, RawClip, RunContext
 from studio.jobs.budget import OverBudget
 from studio.jobs.job import JobWish
 from studio.jobs.pace import seconds_left
@@ -26,9 +27,9 @@ from studio.jobs.processes import Post, WorkerProcesses
 from studio.jobs.roll import WorkerCard
 from studio.jobs.states import JobState
 from studio.jobs.worker import Tally, Worker
-from studio.library.tables import JobRow, WorkerRow
+from studio.library.tables import WorkerRow
 from studio.money import Money
-from studio.request import GenerationRequest
+from studio.request import GenerationRequest, ResolvedRequest
 from tests.fakes import write_scripted_row, write_scripted_rows
 
 ROOT = Path(__file__).parents[2]
@@ -269,6 +270,13 @@ def test_a_batch_that_costs_more_than_its_budget_is_refused_whole(
     assert len(batches.plan(path, BatchWish(budget=Money(amount=6, currency="USD"))).fresh) == 6
 
 
+def test_a_batch_needs_room_for_every_time_that_a_clip_may_be_made(batches: Batches, tmp_path: Path) -> None:
+    path = write(tmp_path / "b.jsonl", {"model": "priced"}, {"model": "priced", "on_fail": "retry:1"})
+    assert batches.plan(path, BatchWish(budget=Money(amount=3, currency="USD"))).fresh
+    with pytest.raises(OverBudget, match=r"4\.00 USD to come; allowed: 3\.00 USD"):
+        batches.plan(path, BatchWish(budget=Money(amount=3, currency="USD"), on_fail=Policy.parse("retry:1")))
+
+
 def test_costs_that_nobody_knows_or_in_other_money_need_leave(batches: Batches, tmp_path: Path) -> None:
     unknown = write(tmp_path / "u.jsonl", {"model": "unpriced"})
     with pytest.raises(OverBudget, match="--allow-unknown-cost"):
@@ -281,14 +289,18 @@ def test_costs_that_nobody_knows_or_in_other_money_need_leave(batches: Batches, 
 
 
 def test_a_job_for_which_no_money_is_left_waits_paused_and_goes_on_with_a_larger_budget(
-    batches: Batches, studio: Studio, tmp_path: Path
+    batches: Batches, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "b.jsonl", {"model": "priced"}, {"model": "priced"})
     batch, jobs = batches.submit(path, CHEAP)
-    with studio.store.transaction() as session:
-        session.execute(
-            sa.update(JobRow).where(JobRow.id == jobs[0].id).values(billed={"amount": 4.5, "currency": "USD"})
-        )
+    generator = studio.registry.generator("priced")
+    original = generator.generate
+
+    def generate(resolved: ResolvedRequest, run: RunContext) -> RawClip:
+        run.bill(Cost(amount=4.5, currency="USD"))
+        return original(resolved, run)
+
+    monkeypatch.setattr(generator, "generate", generate)
     tally = drain(studio)
     assert (tally.succeeded, tally.put_back) == (1, 1)
     waiting = studio.desk.job(jobs[1].id)

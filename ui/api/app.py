@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from studio import __version__
 from studio.app import Studio
-from ui.api import asks, assets, jobs, models, schemas, verification, videos
+from ui.api import asks, assets, costs, jobs, models, schemas, verification, videos
 from ui.api.access import Access
 from ui.api.bodies import refusal_of_errors
 from ui.api.documented import answers
@@ -60,7 +60,7 @@ def create_app(studio: Studio, access: Access) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.services = services
-    for module in (videos, jobs, assets, models, verification):
+    for module in (videos, jobs, assets, models, costs, verification):
         app.include_router(module.router)
     _add_small_routes(app)
     _answer_problems(app)

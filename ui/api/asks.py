@@ -8,10 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from studio.config import VisibleLabel
 from studio.jobs.job import MAX_PRIORITY, MIN_PRIORITY
-from studio.request import Task
+from studio.request import OnUnsupported, Task
 from studio.resolve import MAX_PROMPT_CHARACTERS, MAX_SEED
 
 MAX_OPTIONS = 100
+MAX_REFERENCES = 16
 MAX_WHOLE = 2**31 - 1
 _EXAMPLE: dict[str, JsonValue] = {
     "model": "micro-wan",
@@ -39,6 +40,24 @@ Rate = Annotated[
     Annotated[FiniteFloat, Field(gt=0, le=1000)]
     | Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?$|^[0-9]{1,9}/[0-9]{1,9}$")],
     Field(description="Frames per second: a number, or a fraction such as 30000/1001."),
+]
+Seconds = Annotated[FiniteFloat, Field(gt=0, le=86400)]
+Duration = Annotated[
+    Seconds,
+    Field(description="Instead of num_frames; a model that makes only some numbers of frames takes the nearest."),
+]
+Resolution = Annotated[
+    str, Field(min_length=1, max_length=40, description="Instead of width and height, such as 720p; see /v1/models.")
+]
+AspectRatio = Annotated[
+    str, Field(pattern=r"^[0-9]{1,5}:[0-9]{1,5}$", description="Instead of width and height, such as 16:9.")
+]
+Unsupported = Annotated[
+    OnUnsupported,
+    Field(
+        description="What is to become of what the model lacks (negative prompt, seed, sound, steps, guidance, frame "
+        "rate, options): refused, or left out with a warning.",
+    ),
 ]
 Priority = Annotated[int, Field(ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Higher comes first.")]
 OptionName = Annotated[str, Field(max_length=80)]
@@ -73,12 +92,16 @@ class RequestFields(Ask):
     seed: Annotated[Seed | None, Field(description="Same seed, same frames; drawn when left out.")] = None
     width: Whole | None = None
     height: Whole | None = None
+    resolution: Resolution | None = None
+    aspect_ratio: AspectRatio | None = None
     num_frames: Whole | None = None
+    duration_seconds: Duration | None = None
     frame_rate: Rate | None = None
     num_inference_steps: Whole | None = None
     guidance_scale: FiniteFloat | None = None
-    generate_audio: Flag = False
+    generate_audio: Flag | None = None
     options: Options = {}
+    on_unsupported: Unsupported = "reject"
 
 
 class VideoRequest(RequestFields):
@@ -89,10 +112,11 @@ class VideoRequest(RequestFields):
     model: Annotated[str, Field(min_length=1, max_length=80)]
     input_reference: Annotated[ImageReference | None, Field(description="The first frame.")] = None
     last_frame: ImageReference | None = None
+    references: Annotated[
+        list[ImageReference], Field(max_length=MAX_REFERENCES, description="Pictures of who or what is to appear.")
+    ] = []
     seconds: Annotated[
-        Annotated[FiniteFloat, Field(gt=0, le=86400)]
-        | Annotated[str, Field(pattern=r"^[0-9]{1,5}(\.[0-9]{1,3})?$")]
-        | None,
+        Seconds | Annotated[str, Field(pattern=r"^[0-9]{1,5}(\.[0-9]{1,3})?$")] | None,
         Field(
             description="Length of the clip, instead of num_frames. It must fit the model's frames exactly, with or "
             "without the time of the last frame: 33 frames at 8 per second are 4 seconds.",
@@ -124,12 +148,16 @@ class JobChanges(Ask):
     seed: Seed | None = None
     width: Whole | None = None
     height: Whole | None = None
+    resolution: Resolution | None = None
+    aspect_ratio: AspectRatio | None = None
     num_frames: Whole | None = None
+    duration_seconds: Duration | None = None
     frame_rate: Rate | None = None
     num_inference_steps: Whole | None = None
     guidance_scale: FiniteFloat | None = None
     generate_audio: bool | None = None
     options: Options | None = None
+    on_unsupported: Annotated[Unsupported, Field(json_schema_extra=_no_default)] = "reject"
 
 
 class JobPatch(JobChanges):

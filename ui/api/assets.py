@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/assets", tags=["assets"])
 
 AssetId = Annotated[str, Path(max_length=80, description="Id of the asset; a clip has that of the job that made it.")]
 _CONTENT = {"description": "The file.", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
-_NOT_SHOWN = frozenset({"path", "sidecar"})
+_NOT_SHOWN = frozenset({"path", "sidecar", "master"})
 
 
 @router.get("", response_model=schemas.AssetList, responses=answers(404))
@@ -74,4 +74,6 @@ def delete_asset(asset_id: AssetId, here: Here) -> Any:
 def asset_json(asset: Asset) -> dict[str, Any]:
     """Return what is shown of an asset: nothing of this machine's folders."""
     data = {name: value for name, value in asset.as_json().items() if name not in _NOT_SHOWN}
-    return data | {"request": request_json(asset.request)}
+    master = asset.master or {}
+    told = {name: master.get(name) for name in ("provider", "attribution")}
+    return data | told | {"request": request_json(asset.request)}

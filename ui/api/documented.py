@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ui.api.asks import VideoRequest
+from ui.api.asks import MAX_REFERENCES, VideoRequest
 from ui.api.schemas import ErrorAnswer
 
 _MEANINGS = {
@@ -66,6 +66,13 @@ def video_body() -> dict[str, Any]:
     properties |= {
         "input_reference": file_part("The first frame: a picture."),
         "last_frame": file_part("The last frame: a picture."),
+        "references": {
+            "type": "array",
+            "items": file_part("A picture."),
+            "maxItems": MAX_REFERENCES,
+            "description": "Pictures of who or what is to appear, each a part of this name.",
+        },
+        "source_video": file_part("A video to be changed or gone on from."),
         "options": {"type": "string", "contentMediaType": "application/json", "description": "A JSON object."},
     }
     form = form_schema({name: _of_form(item) for name, item in properties.items()}, schema["required"])

@@ -29,6 +29,7 @@ from studio.jobs.budget import OverBudget
 from studio.jobs.job import UnknownJob
 from studio.jobs.quarantine import InWork
 from studio.library.store import UnknownAsset
+from studio.redaction import redacted
 
 # The first that fits decides. What a model lacks here is a conflict: the same request may do once it is mended.
 _STATUSES: tuple[tuple[type[StudioError], int], ...] = (
@@ -54,6 +55,9 @@ _FIELDS = {
     "first-frame": "input_reference",
     "last_image": "last_frame",
     "last-frame": "last_frame",
+    "reference": "references",
+    "video": "source_video",
+    "source-video": "source_video",
     "width x height": "size",
     "option": "options",
 }
@@ -100,7 +104,7 @@ class Refusal(Exception):
 
 def refusal_of(error: StudioError, home: Path) -> Refusal:
     """Return the answer that an error of the studio leads to. home: its path is not told to anybody."""
-    told = without_paths(error.as_json(), home)
+    told = without_paths(redacted(error.as_json()), home)
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     if type(error) is RequestError and error.field in ("job", "before", "asset"):
         status = 409  # whatever stands in the way is the state that it is in

@@ -15,7 +15,7 @@ from ui.api.asks import VideoRequest
 from ui.api.bodies import media_type, read_json, unsupported_type
 from ui.api.services import Services
 from ui.api.uploads import MAX_PICTURE_BYTES, Form, receive_form
-from ui.api.wishes import PICTURES, generation_request, video_request_of_form
+from ui.api.wishes import FILES, LISTS, PICTURES, generation_request, video_request_of_form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ async def received(request: Request, here: Services) -> AsyncIterator[Received]:
     kind = media_type(request)
     if kind == "application/json":
         asked = await read_json(request, VideoRequest)
-        if all(getattr(asked, name) is None for name in PICTURES):
+        if not any(getattr(asked, name) for name in (*PICTURES, *LISTS)):
             yield Received(asked=asked, folder=here.home)
             return
         async with here.folder.room() as folder:
@@ -46,7 +46,9 @@ async def received(request: Request, here: Services) -> AsyncIterator[Received]:
     elif kind == "multipart/form-data":
         async with here.folder.room() as folder:
             async with here.uploads.take():
-                form = await receive_form(request, folder, files=frozenset(PICTURES), limit=MAX_PICTURE_BYTES)
+                form = await receive_form(
+                    request, folder, files=frozenset(FILES), lists=frozenset(LISTS), limit=MAX_PICTURE_BYTES
+                )
             yield Received(asked=video_request_of_form(form), folder=folder, form=form, is_form=True)
     else:
         raise unsupported_type(request, "application/json or multipart/form-data")

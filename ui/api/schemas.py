@@ -166,7 +166,10 @@ class WorkerList(BaseModel):
 
 
 class Asset(BaseModel):
-    """A sealed file of the library. request: what it was made of; null for one that was made from another file."""
+    """A sealed file of the library. request: what it was made of; null for one that was made from another file.
+
+    provider: who made it, null for this machine. attribution: words that must stand where it is shown.
+    """
 
     id: str
     object: Literal["asset"] = "asset"
@@ -188,6 +191,8 @@ class Asset(BaseModel):
     checks: str
     ruling: dict[str, Any] | None
     watermark_id: str | None
+    provider: str | None
+    attribution: str | None
     created_at: str
     request: dict[str, Any]
 

@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What a form holds. fields: text by name. files: where each file of it lies, by the name of its part."""
+    """What a form holds. fields: text by name. files: where each file of it lies, by the name of its part.
+
+    Of a part that may be given several times the names are ``name.0``, ``name.1`` and so on.
+    """
 
     fields: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
@@ -87,8 +91,12 @@ class UploadFolder:
         return own, lock
 
 
-async def receive_form(request: Request, folder: Path, *, files: frozenset[str], limit: int) -> Form:
+async def receive_form(
+    request: Request, folder: Path, *, files: frozenset[str], lists: frozenset[str] = frozenset(), limit: int
+) -> Form:
     """Write the files of a form into a folder. files: names of the parts that are files. limit: bytes of the whole.
+
+    lists: of files that may be given several times.
 
     Raises a `Refusal`: 400, 408, 413, 415 or 422; `DiskFull` or `StoreFault`.
     """
@@ -97,7 +105,7 @@ async def receive_form(request: Request, folder: Path, *, files: frozenset[str],
         async for _ in chunks(request, MAX_FIELD_BYTES):  # so that the answer is heard
             pass
         raise unsupported_type(request, _MULTIPART)
-    reader = _FormReader(folder, options.get(b"boundary", b""), files)
+    reader = _FormReader(folder, options.get(b"boundary", b""), files, lists)
     try:
         batch = bytearray()
         async for chunk in chunks(request, limit):
@@ -114,9 +122,11 @@ async def receive_form(request: Request, folder: Path, *, files: frozenset[str],
 class _FormReader:
     """Takes a form apart as it arrives."""
 
-    def __init__(self, folder: Path, boundary: bytes, files: frozenset[str]) -> None:
+    def __init__(self, folder: Path, boundary: bytes, files: frozenset[str], lists: frozenset[str]) -> None:
         self._folder = folder
-        self._files = files
+        self._files = files | lists
+        self._lists = lists
+        self._given: Counter[str] = Counter()
         self._form = Form()
         self._headers: dict[bytes, bytes] = {}
         self._header, self._value = b"", b""
@@ -200,6 +210,9 @@ class _FormReader:
         if self._name not in self._files:
             raise _wrong_part(self._name, "this part is no file", ", ".join(sorted(self._files)))
         self._is_nameless = not filename
+        if self._name in self._lists:
+            self._given[self._name] += 1
+            self._name = f"{self._name}.{self._given[self._name] - 1}"
         path = self._folder / self._name / _safe_name(filename)
         if path.parent.exists():
             raise _wrong_part(self._name, "it is given twice", "once")

@@ -46,7 +46,12 @@ _WORDS = {
 _SPANS = {
     "loading": (0, 4),
     "encoding": (4, 6),
+    "uploading": (4, 6),
+    "ordering": (5, 6),
+    "waiting": (6, 6),
     "sampling": (6, 85),
+    "generating": (6, 85),
+    "downloading": (85, 90),
     "decoding": (85, 90),
     "checking": (90, 93),
     "marking": (93, 96),

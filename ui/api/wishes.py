@@ -23,8 +23,12 @@ from ui.api.bodies import refusal_of_errors
 from ui.api.uploads import Form
 
 PICTURES = {"input_reference": Role.FIRST_FRAME, "last_frame": Role.LAST_FRAME}
+# Parts of a form. Of the second kind there may be several.
+FILES = {**PICTURES, "source_video": Role.SOURCE_VIDEO}
+LISTS = {"references": Role.REFERENCE}
 _SAME = (
-    "prompt", "negative_prompt", "seed", "num_inference_steps", "guidance_scale", "generate_audio",
+    "prompt", "negative_prompt", "seed", "resolution", "aspect_ratio", "num_inference_steps", "guidance_scale",
+    "generate_audio", "on_unsupported",
 )  # fmt: skip
 _OPTIONS: TypeAdapter[dict[str, Any]] = TypeAdapter(Options)
 # Seconds are written with three decimals; what was rounded for that is still meant.
@@ -53,12 +57,14 @@ def generation_request(
     """
     width, height = _size(asked)
     rate = _rate(asked)
+    has_whole_seconds = spec.parameters.durations is not None
     return GenerationRequest(
         model=spec.id,
         task=asked.task,
         width=width,
         height=height,
-        num_frames=_num_frames(asked, spec, rate),
+        num_frames=asked.num_frames if has_whole_seconds else _num_frames(asked, spec, rate),
+        duration_seconds=_duration(asked, is_exact=has_whole_seconds),
         frame_rate=rate,
         conditionings=_conditionings(asked, pictures, folder),
         options=asked.options,
@@ -75,7 +81,7 @@ def wish_of(asked: VideoRequest, client_key: str | None) -> JobWish:
 def changes_of(asked: JobChanges) -> dict[str, Any]:
     """Return the fields of a request that are to be different; one that is null goes back to the model's default."""
     changes = {name: getattr(asked, name) for name in JobChanges.model_fields if name in asked.model_fields_set}
-    for name, empty in (("prompt", ""), ("negative_prompt", ""), ("generate_audio", False), ("options", {})):
+    for name, empty in (("prompt", ""), ("negative_prompt", ""), ("options", {})):
         if name in changes and changes[name] is None:
             changes[name] = empty
     if changes.get("frame_rate") is not None:
@@ -125,6 +131,16 @@ def _fraction(name: str, value: float | str) -> Fraction:
         raise UnsupportedValue(error.message, field=name, got=value, allowed=error.allowed) from None
 
 
+def _duration(asked: VideoRequest, *, is_exact: bool) -> Fraction | None:
+    """Return the length in seconds. is_exact: `seconds` are such, and stand for no number of frames."""
+    given = {"duration_seconds": asked.duration_seconds, "seconds": asked.seconds if is_exact else None}
+    found = {name: Fraction(str(value)) for name, value in given.items() if value is not None}
+    if len(set(found.values())) > 1:
+        got = f"{asked.seconds} and {asked.duration_seconds}"
+        raise UnsupportedValue("two lengths are asked for", field="seconds", got=got, fix="leave one out")
+    return next(iter(found.values()), None)
+
+
 def _num_frames(asked: VideoRequest, spec: ModelSpec, rate: Fraction | None) -> int | None:
     if asked.seconds is None:
         return asked.num_frames
@@ -150,20 +166,22 @@ def _num_frames(asked: VideoRequest, spec: ModelSpec, rate: Fraction | None) -> 
 
 
 def _conditionings(asked: VideoRequest, pictures: Mapping[str, Path], folder: Path) -> tuple[Conditioning, ...]:
+    written = {
+        name: _written(name, reference, folder) for name in PICTURES if (reference := getattr(asked, name)) is not None
+    }
+    written |= {f"references.{n}": _written("references", item, folder, n) for n, item in enumerate(asked.references)}
     found = []
-    for name, role in PICTURES.items():
-        reference: ImageReference | None = getattr(asked, name)
-        path = pictures.get(name) if reference is None else _written(name, reference, folder)
-        if path is not None:
-            found.append(Conditioning(role=role, path=path))
+    for name, path in {**written, **pictures}.items():
+        role = FILES.get(name) or LISTS[name.partition(".")[0]]
+        found.append(Conditioning(role=role, path=path))
     return tuple(found)
 
 
-def _written(name: str, reference: ImageReference, folder: Path) -> Path:
+def _written(name: str, reference: ImageReference, folder: Path, number: int = 0) -> Path:
     try:
         content = base64.b64decode(reference.image_url.partition(",")[2], validate=True)
     except (binascii.Error, ValueError):
         raise UnreadableMedia("this is not base64", field=name, allowed="data:image/png;base64,...") from None
-    path = folder / f"{name}.image"
+    path = folder / f"{name}-{number}.image"
     path.write_bytes(content)
     return path

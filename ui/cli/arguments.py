@@ -16,10 +16,12 @@ import typer
 from studio.config import VisibleLabel
 from studio.consistency.policy import POLICY_WORDS, Policy
 from studio.errors import UnsupportedValue
-from studio.request import Conditioning, GenerationRequest, OptionValue, Role, Task
+from studio.money import MONEY_WORDS, Money
+from studio.request import ON_UNSUPPORTED, Conditioning, GenerationRequest, OnUnsupported, OptionValue, Role, Task
 from ui.cli.console import print_note
 
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,9}/\d{1,9}", re.ASCII)
+_SECONDS = re.compile(r"\d{1,5}(\.\d{1,6})?", re.ASCII)
 MAX_SECONDS = 10_000_000
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
@@ -40,9 +42,29 @@ RecipeFile = Annotated[
 Prompt = Annotated[str | None, typer.Option("--prompt", "-p", help="What the clip shows.")]
 NegativePrompt = Annotated[str | None, typer.Option("--negative-prompt", help="What it should not show.")]
 Image = Annotated[Path | None, typer.Option("--image", "-i", help="Picture to start from.", metavar="FILE")]
+LastImage = Annotated[Path | None, typer.Option("--last-image", help="Picture to end with.", metavar="FILE")]
+Reference = Annotated[
+    list[Path] | None,
+    typer.Option("--reference", help="Picture of who or what is to appear; repeatable.", metavar="FILE"),
+]
+Video = Annotated[Path | None, typer.Option("--video", help="Video to change or go on from.", metavar="FILE")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same frames. Drawn when left out.")]
 Width = Annotated[int | None, typer.Option("--width", help="Pixels.")]
 Height = Annotated[int | None, typer.Option("--height", help="Pixels.")]
+Resolution = Annotated[
+    str | None, typer.Option("--resolution", help="Instead of width and height, such as 720p.", metavar="NAME")
+]
+AspectRatio = Annotated[
+    str | None, typer.Option("--aspect-ratio", help="Instead of width and height, such as 16:9.", metavar="W:H")
+]
+Duration = Annotated[
+    str | None, typer.Option("--duration", help="Length of the clip, instead of --num-frames.", metavar="SECONDS")
+]
+Audio = Annotated[bool | None, typer.Option("--audio/--no-audio", help="With sound, where the model has a choice.")]
+Unsupported = Annotated[
+    str | None,
+    typer.Option("--on-unsupported", help="What the model lacks: reject, or drop with a warning.", metavar="CHOICE"),
+]
 NumFrames = Annotated[int | None, typer.Option("--num-frames", help="Frames of the clip.")]
 FrameRate = Annotated[
     str | None, typer.Option("--frame-rate", help="Frames per second, such as 24 or 30000/1001.", metavar="RATE")
@@ -58,6 +80,10 @@ Label = Annotated[
 OnFail = Annotated[
     str | None,
     typer.Option("--on-fail", help="If it fails a check: flag, hold, refuse or retry:N.", metavar="POLICY"),
+]
+MaxCost = Annotated[
+    str | None,
+    typer.Option("--max-cost", help='Refuse a remote clip that may cost more, such as "1 USD".', metavar="MONEY"),
 ]
 TaskName = Annotated[str | None, typer.Option("--task", help="Such as text-to-video or image-to-video.")]
 
@@ -109,10 +135,11 @@ def build_request(fields: Mapping[str, Any], recipe_file: Path | None = None) ->
 def _from_recipe(path: Path, fields: Mapping[str, Any]) -> GenerationRequest:
     from studio.app import Studio
 
-    recipe = Studio().recipe(path)
+    studio = Studio()
+    recipe = studio.recipe(path)
     for remark in recipe.remarks(fields):
         print_note(f"note: {remark}")
-    return recipe.with_changes(fields)
+    return recipe.with_changes(fields, studio.registry.catalog.get(recipe.request.model))
 
 
 def _fields(
@@ -121,15 +148,23 @@ def _fields(
     prompt: Prompt = None,
     negative_prompt: NegativePrompt = None,
     image: Image = None,
+    last_image: LastImage = None,
+    reference: Reference = None,
+    video: Video = None,
     task: TaskName = None,
     seed: Seed = None,
     width: Width = None,
     height: Height = None,
+    resolution: Resolution = None,
+    aspect_ratio: AspectRatio = None,
     num_frames: NumFrames = None,
+    duration: Duration = None,
     frame_rate: FrameRate = None,
     steps: Steps = None,
     guidance_scale: GuidanceScale = None,
+    audio: Audio = None,
     option: Option = None,
+    on_unsupported: Unsupported = None,
 ) -> dict[str, Any]:
     """Return the fields of a request that were given."""
     fields = {
@@ -140,14 +175,27 @@ def _fields(
         "seed": seed,
         "width": width,
         "height": height,
+        "resolution": resolution,
+        "aspect_ratio": aspect_ratio,
         "num_frames": num_frames,
+        "duration_seconds": parse_duration(duration),
         "frame_rate": parse_frame_rate(frame_rate),
         "num_inference_steps": steps,
         "guidance_scale": guidance_scale,
-        "conditionings": None if image is None else (Conditioning(role=Role.FIRST_FRAME, path=image),),
+        "conditionings": _conditionings(image, last_image, reference or [], video) or None,
+        "generate_audio": audio,
         "options": parse_options(option) or None,
+        "on_unsupported": parse_on_unsupported(on_unsupported),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _conditionings(
+    image: Path | None, last_image: Path | None, references: list[Path], video: Path | None
+) -> tuple[Conditioning, ...]:
+    given = [(Role.FIRST_FRAME, image), (Role.LAST_FRAME, last_image), (Role.SOURCE_VIDEO, video)]
+    given += [(Role.REFERENCE, path) for path in references]
+    return tuple(Conditioning(role=role, path=path) for role, path in given if path is not None)
 
 
 def confirm(question: str, *, yes: bool, as_json: bool) -> None:
@@ -177,6 +225,16 @@ def parse_policy(text: str | None) -> Policy | None:
         raise UnsupportedValue("no such policy", field="on_fail", got=text, allowed=POLICY_WORDS) from None
 
 
+def parse_money(text: str | None, field: str) -> Money | None:
+    """Return a sum of money such as "1 USD", or refuse."""
+    if text is None:
+        return None
+    try:
+        return Money.parse(text)
+    except ValueError:
+        raise UnsupportedValue("not a sum of money", field=field, got=text, allowed=MONEY_WORDS) from None
+
+
 def parse_task(text: str | None) -> Task | None:
     """Return the task of this id, or refuse naming those there are."""
     if text is None:
@@ -201,6 +259,25 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
             "not a frame rate", field="frame_rate", got=text, allowed="such as 24, 23.976 or 30000/1001"
         )
     return rate
+
+
+def parse_duration(text: str | None) -> Fraction | None:
+    """Return the length of a clip in seconds, exactly."""
+    if text is None:
+        return None
+    if not _SECONDS.fullmatch(text) or not Fraction(text):
+        allowed = "seconds, such as 5 or 2.5"
+        raise UnsupportedValue("not a length", field="duration_seconds", got=text, allowed=allowed)
+    return Fraction(text)
+
+
+def parse_on_unsupported(text: str | None) -> OnUnsupported | None:
+    """Return what is to become of what a model lacks, or refuse naming the choices."""
+    found = next((choice for choice in ON_UNSUPPORTED if choice == text), None)
+    if text is not None and found is None:
+        allowed = " or ".join(ON_UNSUPPORTED)
+        raise UnsupportedValue("no such choice", field="on_unsupported", got=text, allowed=allowed)
+    return found
 
 
 def parse_seconds(seconds: float | None, field: str) -> Fraction | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from studio.errors import StudioError
+from studio.redaction import redact
 
 PIPE_WIDTH = 400
 
@@ -29,8 +30,8 @@ def print_line(text: str) -> None:
 
 
 def print_note(text: str) -> None:
-    """Print a remark for people, to stderr."""
-    sys.stderr.write(_safe(text, sys.stderr.encoding) + "\n")
+    """Print a remark for people, to stderr; what a library or a provider said in it may hold a key."""
+    sys.stderr.write(_safe(redact(text), sys.stderr.encoding) + "\n")
 
 
 def print_error(error: StudioError) -> None:

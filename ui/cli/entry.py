@@ -6,12 +6,15 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from types import TracebackType
 
 import typer
 
 from studio.errors import Canceled, EnvironmentFault, GenerationFailed, RequestError, StudioError
+from studio.redaction import RedactingFilter, RedactingFormatter, redact, redacted
 from ui.cli.console import print_error, print_json, print_note
 from ui.cli.exit_codes import exit_code
 from ui.cli.tree import app
@@ -20,7 +23,7 @@ from ui.cli.tree import app
 UsageError = typer.BadParameter.__mro__[1]
 
 
-class _SentenceFormatter(logging.Formatter):
+class _SentenceFormatter(RedactingFormatter):
     """Logs without tracebacks: those are for ``--debug``."""
 
     def formatException(self, _exc_info: object) -> str:  # noqa: N802
@@ -46,9 +49,14 @@ def run(arguments: Sequence[str]) -> int:
         return _report(Canceled(), as_json)
     except Exception as error:
         if debug:
+            sys.excepthook = _print_traceback
             raise
         return _report(_as_studio_error(error), as_json)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _print_traceback(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    sys.stderr.write(redact("".join(traceback.format_exception(error))))
 
 
 def _as_studio_error(error: Exception) -> StudioError:
@@ -82,7 +90,7 @@ def _report(error: StudioError, as_json: bool) -> int:
     with suppress(OSError):  # the streams may be what failed
         print_error(error)
         if as_json:
-            print_json({"error": error.as_json(), "exit_code": code})
+            print_json({"error": redacted(error.as_json()), "exit_code": code})
         sys.stdout.flush()
         return code
     _silence_stdout()
@@ -96,5 +104,6 @@ def _silence_stdout() -> None:
 
 def _configure_logging(debug: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter() if debug else _SentenceFormatter())
+    handler.setFormatter(RedactingFormatter() if debug else _SentenceFormatter())
+    handler.addFilter(RedactingFilter())  # on the handler: those of loggers do not see what comes from below them
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -10,8 +10,11 @@ from ui.cli.commands import (
     batch,
     checking,
     clips,
+    costs,
+    demo,
     identity,
     inspection,
+    keys,
     library,
     machine,
     models,
@@ -47,6 +50,7 @@ def _globals(
 
 
 app.command("generate")(clips.generate)
+app.command("demo")(demo.demo)
 app.command("estimate")(clips.estimate)
 app.command("verify")(inspection.verify)
 app.command("check")(checking.check)
@@ -55,7 +59,9 @@ app.command("worker")(working.worker)
 app.command("serve")(serving.serve)
 app.add_typer(batch.app, name="batch")
 app.add_typer(models.app, name="models")
+app.add_typer(costs.app, name="costs")
 app.add_typer(library.app, name="library")
 app.add_typer(queueing.app, name="queue")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(identity.app, name="identity")
+app.add_typer(keys.app, name="keys")

@@ -112,6 +112,30 @@ def test_pictures_are_looked_for_beside_the_batch_file(read: Read, tmp_path: Pat
     )
 
 
+def test_the_words_of_the_command_line_will_do_as_well(read: Read, tmp_path: Path) -> None:
+    (entry,) = read(
+        "b.yaml", "- {model: m, image: a.png, last_image: b.png, reference: c.png, video: d.mp4, audio: true}"
+    )
+    assert [item.role for item in entry.request.conditionings] == [
+        Role.FIRST_FRAME,
+        Role.LAST_FRAME,
+        Role.SOURCE_VIDEO,
+        Role.REFERENCE,
+    ]
+    assert entry.request.generate_audio is True
+
+
+def test_size_and_length_may_be_given_by_their_names(read: Read) -> None:
+    written = "{model: m, resolution: 720p, aspect_ratio: 16:9, duration_seconds: [5, 2.5], on_unsupported: drop}"
+    first, second = read("b.yaml", f"- {written}")
+    assert (first.request.resolution, first.request.aspect_ratio) == ("720p", "16:9")
+    assert (first.request.duration_seconds, second.request.duration_seconds) == (5, 2.5)
+    assert first.request.on_unsupported == "drop"
+    (cell,) = read("b.csv", "model,aspect_ratio,duration,on_unsupported\nm,9:16,4,drop\n")
+    assert (cell.request.aspect_ratio, cell.request.duration_seconds) == ("9:16", 4)
+    assert read("c.json", '[{"model": "m"}]')[0].request.on_unsupported == "reject"
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

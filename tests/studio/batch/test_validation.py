@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from studio import resolve as resolving
+from studio import material as reading
 from studio.app import Studio
 from studio.batch.faults import BatchFaults, BatchNotReady
 from studio.batch.reading import read_batch
@@ -141,8 +141,8 @@ def test_a_picture_is_read_once_for_all_jobs_and_read_anew_the_next_time(
     check: Validate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture(tmp_path / "a.png", 1500, 2000)
-    read, reads = resolving.read_image, []
-    monkeypatch.setattr(resolving, "read_image", lambda path, field: reads.append(path) or read(path, field=field))
+    read, reads = reading.read_image, []
+    monkeypatch.setattr(reading, "read_image", lambda path, field: reads.append(path) or read(path, field=field))
     jobs = [{**JOB, "image": "a.png", "seed": "1..200"}, {**JOB, "image": "a.png", "width": 64}]
     small = check(jobs)[-1]
     assert len(reads) == 1

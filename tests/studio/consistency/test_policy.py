@@ -104,6 +104,7 @@ def test_seeds_of_further_attempts_follow_from_the_first_and_differ() -> None:
     seeds = [next_seed(7, number) for number in range(20)]
     assert seeds[0] == 7
     assert seeds == [next_seed(7, number) for number in range(20)]
+    assert all(0 <= next_seed(7, number, 99) <= 99 for number in range(20))
     assert len(set(seeds)) == 20
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert next_seed(8, 1) != seeds[1]

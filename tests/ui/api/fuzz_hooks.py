@@ -9,7 +9,10 @@ import schemathesis
 
 from ui.api.asks import VideoRequest
 
-DEPENDS_ON_MODEL = ("size", "seconds", "width", "height", "num_frames", "frame_rate", "fps", "options", "task")
+DEPENDS_ON_MODEL = (
+    "size", "seconds", "width", "height", "resolution", "aspect_ratio", "num_frames", "duration_seconds", "frame_rate",
+    "fps", "generate_audio", "options", "task",
+)  # fmt: skip
 
 
 @schemathesis.hook

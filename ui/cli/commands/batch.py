@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from studio.batch.plan import Plan
     from studio.batching import BatchResult, BatchWish
     from studio.jobs.batches import Batch
-    from studio.money import Money
 
 app = typer.Typer(help="Many clips from one file: JSONL, CSV or YAML, with sweeps.", no_args_is_help=True)
 
@@ -86,7 +85,7 @@ def run(
     wish = BatchWish(
         resume=resume,
         again=again,
-        budget=_parse_budget(budget),
+        budget=argument.parse_money(budget, "budget"),
         allows_unknown_cost=allow_unknown_cost,
         report=report,
         with_report=not (no_report or detach or dry_run),
@@ -251,15 +250,6 @@ def _total_seconds(plan: Plan) -> float | None:
     seconds = [item.seconds for item in plan.fresh]
     known = [item for item in seconds if item is not None]
     return sum(known) if len(known) == len(seconds) else None
-
-
-def _parse_budget(text: str | None) -> Money | None:
-    from studio.money import MONEY_WORDS, Money
-
-    try:
-        return None if text is None else Money.parse(text)
-    except ValueError:
-        raise UnsupportedValue("not a sum of money", field="budget", got=text, allowed=MONEY_WORDS) from None
 
 
 def _parse_devices(words: list[str] | None) -> list[str] | None:

@@ -26,6 +26,7 @@ def generate(
     force: argument.Force = False,
     label: argument.Label = None,
     on_fail: argument.OnFail = None,
+    max_cost: argument.MaxCost = None,
     as_json: argument.Json = False,
 ) -> None:
     """Make one clip: checked, watermarked, signed, verified."""
@@ -39,13 +40,14 @@ def generate(
             overwrite=force,
             label=argument.parse_label(label),
             on_fail=argument.parse_policy(on_fail),
+            max_cost=argument.parse_money(max_cost, "max_cost"),
             observe=observe,
             warn=lambda text: print_note(f"note: {text}"),
         )
     if as_json:
         print_json(outcome_json(outcome))
     else:
-        _present(outcome)
+        present_outcome(outcome)
 
 
 @argument.takes_request
@@ -66,6 +68,8 @@ def estimate(
         print_line(f"{name:<5} {_bytes(size)}")
     print_line(f"cost  {'unknown' if figures.cost is None else f'{figures.cost.amount:.2f} {figures.cost.currency}'}")
     print_line(f"basis {figures.basis}")
+    for warning in resolved.warnings:
+        print_note(f"note: {warning}")
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -95,7 +99,8 @@ def estimate_json(figures: Estimate) -> dict[str, Any]:
     }
 
 
-def _present(outcome: Outcome) -> None:
+def present_outcome(outcome: Outcome) -> None:
+    """Print what was made, for people."""
     asset, provenance = outcome.asset, outcome.verification
     print_line(str(outcome.delivered or asset.path))
     shape = f"{asset.width}x{asset.height}, {asset.num_frames} frames at {float(asset.frame_rate):g}/s"
@@ -105,6 +110,8 @@ def _present(outcome: Outcome) -> None:
     print_note(f"  signed and verified ({provenance.c2pa.state}), {mark}")
     for notice in outcome.notices:
         print_note(f"  {notice}")
+    if asset.master is not None and asset.master["attribution"]:
+        print_note(f"  {asset.master['attribution']}")
     print_note(f"  asset {asset.id}")
 
 

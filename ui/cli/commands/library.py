@@ -83,7 +83,10 @@ def show(
         print_json({"assets": [data]})
         return
     for name, value in asset.as_json().items():
-        if name != "ruling":
+        if name == "master" and asset.master is not None:
+            for part, words in value.items():
+                print_line(f"{f'master {part}':<24} {'-' if words is None else words}")
+        elif name not in ("ruling", "master"):
             print_line(f"{name:<14} {'-' if value is None else value}")
     print_line(f"{'children':<14} {', '.join(children) or '-'}")
     for line in (*check_lines(asset.report), *ruling_lines(asset.ruling)):

@@ -17,8 +17,8 @@ def doctor(as_json: argument.Json = False) -> None:
         print_json({"checks": [check.as_json() for check in checks]})
     else:
         for check in checks:
-            print_line(f"{ {True: 'ok', False: 'FAULT', None: '-'}[check.ok]:<6}{check.id:<14}{check.detail}")
+            print_line(f"{ {True: 'ok', False: 'FAULT', None: '-'}[check.ok]:<6}{check.id:<18}{check.detail}")
             if check.fix:
-                print_line(f"{'':<20}-> {check.fix}")
+                print_line(f"{'':<24}-> {check.fix}")
     if any(check.ok is False for check in checks):
         raise typer.Exit(3)

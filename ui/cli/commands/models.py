@@ -1,4 +1,4 @@
-"""`studio models` and `studio models pull`."""
+"""`studio models`, `studio models pull` and `studio models refresh`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import typer
 from ui.cli import arguments as argument
 from ui.cli.console import print_json, print_line, print_note, print_table
 
-app = typer.Typer(help="The catalog of models, and their weights.", invoke_without_command=True)
+app = typer.Typer(
+    help="The catalog of models, and their weights. `refresh` asks a provider, such as openrouter, for all it has.",
+    invoke_without_command=True,
+)
 
 
 @app.callback()
@@ -61,6 +64,30 @@ def pull(
         print_line(str(folder))
 
 
+@app.command("refresh")
+def refresh(
+    provider: Annotated[str, typer.Argument(help="Short name of the provider: openrouter.", metavar="PROVIDER")],
+    as_json: argument.Json = False,
+) -> None:
+    """Ask a provider over the network which models it has, and write a catalog row for each.
+
+    They lie in STUDIO_HOME/catalog. If anything goes wrong, the rows of the last time stay.
+    """
+    from studio.app import Studio
+
+    found = Studio().refresh_models(provider)
+    for item in found.left_out:
+        print_note(f"note: {item.name} was left out: {item.reason}")
+    for name in found.kept:
+        print_note(f"note: {name} is not listed any more; it was kept because a row of yours extends it")
+    if as_json:
+        left_out = [{"name": item.name, "reason": item.reason} for item in found.left_out]
+        rows = {"models": list(found.models), "kept": list(found.kept), "left_out": left_out}
+        print_json({"provider": provider, "path": str(found.path), **rows})
+    else:
+        print_line(f"{provider}: {len(found.models)} models in {found.path}")
+
+
 def _as_json(entry: Any) -> dict[str, Any]:
     spec = entry.spec
     return {
@@ -78,5 +105,6 @@ def _as_json(entry: Any) -> dict[str, Any]:
         "repository": spec.weights.repository if spec.weights else None,
         "generator": spec.generator,
         "parameters": spec.parameters.model_dump(mode="json"),
+        "remote": spec.remote.model_dump(mode="json") if spec.remote else None,
         "retirement": spec.retirement.model_dump(mode="json") if spec.retirement else None,
     }

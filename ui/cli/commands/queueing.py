@@ -87,6 +87,7 @@ def submit(
     ] = None,
     on_fail: argument.OnFail = None,
     label: argument.Label = None,
+    max_cost: argument.MaxCost = None,
     as_json: argument.Json = False,
 ) -> None:
     """Put a request into the queue and print the job's id; a `studio worker` makes the clip."""
@@ -98,6 +99,7 @@ def submit(
         client_key=key,
         on_fail=argument.parse_policy(on_fail),
         label=argument.parse_label(label),
+        max_cost=argument.parse_money(max_cost, "max_cost"),
     )
     studio = Studio()
     job = studio.desk.submit(request, wish)
@@ -219,7 +221,16 @@ def edit(*, changes: dict[str, Any], job_id: JobId, as_json: argument.Json = Fal
 
 @app.command("retry")
 @argument.takes_changes
-def retry(*, changes: dict[str, Any], job_ids: JobIds, as_json: argument.Json = False) -> None:
+def retry(
+    *,
+    changes: dict[str, Any],
+    job_ids: JobIds,
+    order_again: Annotated[
+        bool,
+        typer.Option("--order-again", help="Order anew from the provider, although the first order may be paid for."),
+    ] = False,
+    as_json: argument.Json = False,
+) -> None:
     """Put jobs that failed or were canceled into the queue again; they go on from the last stage that was kept.
 
     Options of the request change it; then the job starts anew.
@@ -227,7 +238,7 @@ def retry(*, changes: dict[str, Any], job_ids: JobIds, as_json: argument.Json = 
     from studio.app import Studio
 
     desk = Studio().desk
-    _for_each(job_ids, lambda job_id: desk.retry(job_id, changes or None), as_json)
+    _for_each(job_ids, lambda job_id: desk.retry(job_id, changes or None, order_again=order_again), as_json)
     _note_if_nobody_works(desk)
 
 

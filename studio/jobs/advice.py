@@ -1,0 +1,33 @@
+"""What a person can do about a job that did not end well, from what is kept of it."""
+
+from __future__ import annotations
+
+from studio.errors import Canceled, StudioError
+from studio.jobs.job import OPEN_ORDER
+from studio.jobs.quarantine import Quarantine
+
+
+def advise(quarantine: Quarantine, job_id: str, error: StudioError) -> StudioError:
+    """Return the error with advice about the clip or the stages that are kept."""
+    if quarantine.holds(job_id):
+        error.advise(f"the clip is kept: `studio quarantine retry {job_id}` seals it without generating again")
+    elif quarantine.has_checkpoints(job_id):
+        error.advise(f"what was sampled is kept: `studio queue retry {job_id}` goes on from there")
+    return error
+
+
+def interrupted(quarantine: Quarantine, job_id: str) -> Canceled:
+    """Return what is told to somebody who stopped a job by force: an order at a provider is not stopped by it."""
+    saved = (quarantine.operation(job_id) or {}).get("operation") or {}
+    if saved.get("state") not in OPEN_ORDER:
+        return Canceled()
+    error = Canceled("canceled here; what was ordered goes on at the provider, and costs what it costs")
+    error.advise(f"`studio queue retry {job_id}` waits for it, and orders nothing")
+    error.details = {"provider": saved.get("provider"), "charged": "unknown"}
+    return error
+
+
+def advice_after_checks(job_id: str, *, is_held: bool) -> str:
+    """Return what to do about a clip that its checks keep from being sealed."""
+    release = f", `studio quarantine release {job_id}` seals it all the same" if is_held else ""
+    return f"`studio quarantine show {job_id}` says more{release}, `studio quarantine discard {job_id}` deletes it"

@@ -1,0 +1,75 @@
+"""The price of a clip follows from the row's list, the first rule that fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from studio.generator import Cost
+from studio.pricing import price_basis, price_of
+from tests.studio.resolving.rows import local_row, remote_row, resolved
+
+FREE_OF_RULES: dict[str, Any] = {"currency": "USD", "as_of": "2026-11-20", "evidence": "cloud.example/prices"}
+LIST = FREE_OF_RULES | {
+    "minimum": 0.5,
+    "rules": [
+        {"amount": 3.0, "per": "clip", "resolutions": ["1080p"], "seconds": [8]},
+        {"amount": 0.2, "resolutions": ["1080P"], "with_audio": True},
+        {"amount": 0.3, "tasks": ["text-to-video"], "with_audio": False},
+    ],
+    "surcharges": [
+        {"option": "master", "value": "true", "amount": 0.05},
+        {"option": "speed", "value": "2", "amount": 1.0, "per": "clip"},
+    ],
+}
+OPTIONS = {
+    "master": {"type": "boolean", "default": False, "help": "nothing"},
+    "speed": {"type": "number", "default": 1.0, "help": "nothing"},
+}
+
+
+def price(prices: dict[str, Any] = LIST, **fields: Any) -> Cost | None:
+    spec = remote_row({"options": OPTIONS}, audio="optional", prices=prices)
+    return price_of(spec, resolved(spec, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "amount"),
+    [
+        ({}, 1.8),
+        ({"duration_seconds": 4}, 1.2),
+        ({"resolution": "1080p", "duration_seconds": 8}, 3.0),
+        ({"resolution": "1080p", "generate_audio": True}, 1.2),
+        ({"options": {"master": True}}, 2.1),
+        ({"options": {"speed": "2"}}, 2.8),
+        ({"options": {"speed": "2", "master": "true"}}, 3.1),
+    ],
+    ids=str,
+)
+def test_the_first_rule_that_fits_counts(fields: dict[str, Any], amount: float) -> None:
+    assert price(**fields) == Cost(amount=amount, currency="USD")
+
+
+def test_nothing_costs_less_than_the_minimum() -> None:
+    cheap = LIST | {"rules": [{"amount": 0.01}]}
+    assert price(cheap) == Cost(amount=0.5, currency="USD")
+
+
+def test_a_clip_without_a_rule_has_no_price() -> None:
+    assert price(generate_audio=True) is None
+
+
+def test_a_row_without_prices_has_none() -> None:
+    for spec in (local_row(), remote_row()):
+        assert price_of(spec, resolved(spec)) is None
+        assert price_basis(spec) == f"no list price of {spec.id} is known"
+
+
+def test_tenths_add_up_exactly() -> None:
+    tenth = FREE_OF_RULES | {"rules": [{"amount": 0.1}]}
+    assert price(tenth) == Cost(amount=0.6, currency="USD")
+
+
+def test_it_is_said_when_and_where_the_price_was_read() -> None:
+    assert price_basis(remote_row(prices=LIST)) == "list price of 2026-11-20, cloud.example/prices"
