@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -109,11 +111,23 @@ class Adapter:
     def base_url(self) -> str:
         """Where the provider is: the row's address, or what the user has set in its place."""
         url = os.environ.get(self.remote.base_url_variable, "").strip().rstrip("/")
-        if url and not url.startswith(("https://", "http://")):
+        if url and not _is_web_address(url):
             raise EnvironmentFault(
-                "not a web address", field=self.remote.base_url_variable, got=redact(url), allowed="https://..."
+                "not a web address",
+                field=self.remote.base_url_variable,
+                got=redact(url),
+                allowed="https://..., without a name, a password or a question mark",
+                fix="correct it, or unset the variable",
             )
-        return url or self.remote.base_url
+        url = url or self.remote.base_url
+        if self.key and urlsplit(url).scheme == "http" and not _is_near(urlsplit(url).hostname or ""):
+            raise EnvironmentFault(
+                "the key would travel over plain http, readable by everybody on the way",
+                field=self.remote.base_url_variable,
+                got=redact(url),
+                allowed="https://..., or http:// to this machine or a private network",
+            )
+        return url
 
     @property
     def wire(self) -> Wire:
@@ -180,3 +194,20 @@ class Adapter:
         complaint = self.complaint(answer)
         kind = kind_of(complaint.code, self.kinds) or BY_STATUS.get(answer.status, ProtocolError)
         return self.fault(kind, complaint, answer=answer)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+        urlsplit(text)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return url.scheme in ("http", "https") and bool(url.host) and not (url.userinfo or url.query or url.fragment)
+
+
+def _is_near(host: str) -> bool:
+    """Say whether a host is this machine, or has an address of a private network."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".internal", ".lan", ".home.arpa"))

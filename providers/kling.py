@@ -45,8 +45,8 @@ _MODERATION = re.compile(r"risk control|sensitive|content polic|moderat", re.IGN
 class Kling(RemoteGenerator):
     """Videos (https://kling.ai/document-api), in the style that `ModelSpec.settings["style"]` names.
 
-    ``model-in-body``: the older one, up to version 3.0. ``model-in-path``: the one of 3.0 Turbo and later; text alone
-    travels as ``prompt`` there, and in the list ``contents`` with a picture.
+    ``model-in-body``: the older one, up to version 3.0. ``model-in-path``: the one of 3.0 Turbo and later, where prompt
+    and pictures travel in the list ``contents``.
     """
 
     states: ClassVar[Mapping[str, State]] = {
@@ -162,13 +162,12 @@ class Kling(RemoteGenerator):
     def _order_by_path(self, request: ResolvedRequest, first: Attachment | None, tag: str) -> Call:
         form = self.format_of(request)
         settings: dict[str, Any] = {"resolution": form.resolution, "duration": self.seconds_of(request)}
-        body: dict[str, Any] = {"settings": settings, "options": {"external_task_id": tag}}
+        contents = [{"type": "prompt", "text": request.prompt}] if request.prompt else []
         if first is None:
             settings["aspect_ratio"] = form.aspect_ratio
-            body["prompt"] = request.prompt
         else:
-            prompt = [{"type": "prompt", "text": request.prompt}] if request.prompt else []
-            body["contents"] = [*prompt, {"type": "first_frame", "url": first.link}]
+            contents.append({"type": "first_frame", "url": first.link})
+        body = {"contents": contents, "settings": settings, "options": {"external_task_id": tag}}
         operation = "text-to-video" if first is None else "image-to-video"
         return Call(method="POST", path=f"{operation}/{self.model_name(request)}", json=body)
 

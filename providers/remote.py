@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from providers.adapter import Adapter
 from providers.download import Origin, fetch_clip, keep_clip
 from providers.faults import Complaint
@@ -353,7 +355,7 @@ class RemoteGenerator(Adapter):
         headers, url = {}, result.url
         if result.call is not None:
             headers = {**self.authorization(), **result.call.headers}
-            url = self.wire.address(result.call)
+            url = str(httpx.URL(self.wire.address(result.call)).copy_merge_params(dict(result.call.params)))
         origin = Origin(
             name=self.remote.provider_name, base_url=self.base_url, headers=headers, transport=self._transport
         )

@@ -161,7 +161,7 @@ def test_turbo_names_the_model_in_the_path(turbo: Bench) -> None:
     (order,) = turbo.server.did("create")
     assert order.path == "/text-to-video/kling-3.0-turbo"
     assert order.json == {
-        "prompt": FOX,
+        "contents": [{"type": "prompt", "text": FOX}],
         "settings": {"resolution": "1080p", "duration": 5, "aspect_ratio": "1:1"},
         "options": {"external_task_id": TAG},
     }

@@ -10,6 +10,7 @@ import pytest
 
 from studio.app import Studio
 from studio.config import Settings
+from tests.providers.conformance.jobs import SIGNATURE
 from tests.ui.conftest import Terminal
 from ui.cli.commands import demo
 
@@ -44,7 +45,9 @@ def test_a_list_price_is_told_before_and_the_library_is_kept_where_it_is_wanted(
     kept = Studio(Settings(home=tmp_path / "kept"))
     assert len(kept.store.assets()) == 1
     kept.store.close()
-    assert "canary" not in _all_of(tmp_path / "kept")
+    everything = _all_of(tmp_path / "kept")
+    assert "canary" not in everything
+    assert SIGNATURE not in everything
 
 
 @pytest.mark.slow
@@ -71,6 +74,8 @@ def test_a_server_that_does_not_start_is_told_as_such(
 ) -> None:
     package = tmp_path / "tests" / "providers" / "conformance"
     package.mkdir(parents=True)
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
     (package / "__main__.py").write_text("raise SystemExit('no room on this machine')")
     monkeypatch.setattr(demo, "ROOT", tmp_path)
     assert terminal.run("demo", "--remote") == 3

@@ -6,7 +6,7 @@ import argparse
 import json
 import signal
 import sys
-import threading
+import time
 
 from tests.providers.conformance import contracts
 from tests.providers.conformance.clips import clip, signed_clip
@@ -22,6 +22,8 @@ def main() -> None:
     parser.add_argument("--size", default="640x360", help="of the clips, in pixels")
     parser.add_argument("--seconds", type=float, default=2.0, help="of the clips")
     asked = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     width, height = (int(side) for side in asked.size.split("x"))
     content = (signed_clip if asked.signed else clip)(width, height, asked.seconds)
     found = contracts()
@@ -32,10 +34,12 @@ def main() -> None:
         }
         sys.stdout.write(f"{server.url}\n{json.dumps(variables)}\n")
         sys.stdout.flush()
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        stop.wait()
+        while True:
+            time.sleep(3600)
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

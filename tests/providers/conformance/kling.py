@@ -168,7 +168,10 @@ class KlingContract(Contract):
     # -- the newer style ----------------------------------------------------------------------------------------
 
     def _turbo_from_text(self, request: Request, jobs: Jobs) -> Response:
-        only_fields(request.json, {"prompt": _is_long_prompt}, {"settings": dict, "options": dict})
+        only_fields(request.json, {"contents": list}, {"settings": dict, "options": dict})
+        if [item.get("type") for item in request.json["contents"]] != ["prompt"]:
+            raise Refusal(400, "1201", "contents must hold exactly one prompt")
+        only_fields(request.json["contents"][0], {"type": str, "text": _is_long_prompt})
         return self._create_turbo(request, jobs, {"aspect_ratio": _RATIOS})
 
     def _turbo_from_image(self, request: Request, jobs: Jobs) -> Response:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 LOCAL_MODEL = "micro-wan"
 PROVIDERS = ("runway", "openai-videos")  # the first that the server plays is shown where none is named
+_PATIENCE_SECONDS = 5
 _PROMPT = "a large yellow star moving right on a navy background"
 _HONEST = "no network and no money was used: the model ran on this machine"
 _HONEST_REMOTE = "no network and no money was used: {name} was played by a program on this machine, with a made-up key"
@@ -110,6 +111,10 @@ def _playing() -> Iterator[Mapping[str, _Played]]:
             yield _read(process)
         finally:
             process.terminate()
+            try:
+                process.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _read(process: subprocess.Popen[bytes]) -> dict[str, _Played]:
