@@ -120,7 +120,8 @@ class Adapter:
                 fix="correct it, or unset the variable",
             )
         url = url or self.remote.base_url
-        if self.key and urlsplit(url).scheme == "http" and not _is_near(urlsplit(url).hostname or ""):
+        has_key = self._keys.find(self.remote) is not None
+        if has_key and urlsplit(url).scheme == "http" and not _is_near(urlsplit(url).hostname or ""):
             raise EnvironmentFault(
                 "the key would travel over plain http, readable by everybody on the way",
                 field=self.remote.base_url_variable,

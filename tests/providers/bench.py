@@ -18,6 +18,7 @@ from studio.config import Settings
 from studio.errors import StudioError
 from studio.media import EncodedClip
 from studio.request import GenerationRequest, ResolvedRequest
+from tests.canary import assert_nowhere
 from tests.providers.conformance.contract import Contract, Pictures
 from tests.providers.conformance.faults import Faults
 from tests.providers.conformance.jobs import SIGNATURE
@@ -133,16 +134,14 @@ class Bench:
         """Names of all files in the work folder."""
         return sorted(path.name for path in self.run.workdir.rglob("*") if path.is_file())
 
-    def require_no_secret_outside(self, log: str) -> None:
+    def require_no_secret_outside(self, *logs: str) -> None:
         """Assert that no key and no presigned address came out: to whom it is not meant for, or in anything kept."""
-        told = [log, *self.run.notes, *self.run.operations, *self.run.stages, repr(self.spec)]
+        told = [*logs, *self.run.notes, *self.run.operations, *self.run.stages, repr(self.spec)]
         for error in self.errors:
             told += [str(error), repr(error), json.dumps(error.as_json()), error.sentence()]
         told += [repr(asdict(bill[0])) for bill in self.run.bills if bill[0] is not None]
-        secrets = (*self.contract.keys.values(), SIGNATURE)
-        for secret in secrets:
-            for text in told:
-                assert secret not in text, "a secret was written down"
+        for secret in (*self.contract.keys.values(), SIGNATURE):
+            assert_nowhere(secret, self.run.workdir, *told)
         for request in self.server.requests:
             if request.provider == CDN:
                 said = f"{request.path} {dict(request.query)} {dict(request.headers)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from studio.config import Settings
+from studio.redaction import RedactingFilter, RedactingFormatter
 from tests.providers.bench import Bench, catalog
 from tests.providers.conformance import contracts
 from tests.providers.conformance.contract import Contract, Pictures
@@ -43,6 +46,34 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
     return Pictures(*paths)
 
 
+class Log:
+    """All that was logged: as the studio writes it down, and by its own modules before anything is masked."""
+
+    def __init__(self) -> None:
+        self._written, self._own = io.StringIO(), io.StringIO()
+        self.handlers = [logging.StreamHandler(self._written), logging.StreamHandler(self._own)]
+        self.handlers[0].setFormatter(RedactingFormatter())
+        self.handlers[0].addFilter(RedactingFilter())
+        self.handlers[1].addFilter(lambda record: record.name.split(".")[0] in ("providers", "studio"))
+
+    def texts(self) -> tuple[str, str]:
+        return self._written.getvalue(), self._own.getvalue()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """A log of everything down to the smallest detail."""
+    root, found = logging.getLogger(), Log()
+    level = root.level
+    root.setLevel(logging.DEBUG)
+    for handler in reversed(found.handlers):  # the first masks records for those after it
+        root.addHandler(handler)
+    yield found
+    root.setLevel(level)
+    for handler in found.handlers:
+        root.removeHandler(handler)
+
+
 @pytest.fixture
 def bench_of(
     server: ConformanceServer,
@@ -50,10 +81,9 @@ def bench_of(
     pictures: Pictures,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    log: Log,
 ) -> Iterator[Callable[[str], Bench]]:
     """Make a bench for a provider by its name. Afterwards no secret may have come out anywhere."""
-    caplog.set_level("DEBUG")
     made: list[Bench] = []
 
     def make(name: str, *, model: str = "") -> Bench:
@@ -69,4 +99,4 @@ def bench_of(
 
     yield make
     for bench in made:
-        bench.require_no_secret_outside(caplog.text)
+        bench.require_no_secret_outside(*log.texts())

@@ -29,8 +29,8 @@ from studio.errors import (
 from studio.media import EncodedClip
 from tests.providers.bench import Bench, sha256
 from tests.providers.conformance.faults import CREATE_FAULTS, Faults
-from tests.providers.conformance.messages import Request
 from tests.providers.conftest import CONTRACTS
+from tests.providers.mishaps import Died, Impatient, dies_if, with_more
 from tests.providers.run import RecordingRun
 
 BenchOf = Callable[[str], Bench]
@@ -78,7 +78,7 @@ def test_the_server_takes_nothing_that_is_not_documented(bench: Bench) -> None:
     headers = {name: order.headers[name] for name in order.headers if name not in ("host", "content-length")}
     stranger = {name: value for name, value in headers.items() if value not in bench.contract.keys.values()}
     with httpx.Client(verify=trust(), trust_env=False) as client:
-        for body, sent in ((order.body, {**stranger, "authorization": "Bearer nobody"}), (_with_more(order), headers)):
+        for body, sent in ((order.body, {**stranger, "authorization": "Bearer nobody"}), (with_more(order), headers)):
             client.request(order.method, url, params=dict(order.query), headers=sent, content=body)
     assert len(bench.server.jobs[bench.contract.name]) == count
 
@@ -150,7 +150,7 @@ def test_an_order_without_an_answer_is_sent_once(bench: Bench) -> None:
 
 
 def test_after_a_crash_between_the_order_and_the_first_question_the_clip_arrives(bench: Bench) -> None:
-    bench.run.cancel_when = lambda: _dies_if(bench.server.did("create"))
+    bench.run.cancel_when = lambda: dies_if(bench.server.did("create"))
     with pytest.raises(Died):
         bench.make()
     bench.run.cancel_when = lambda: False
@@ -370,37 +370,3 @@ def test_a_clip_that_is_done_before_it_could_be_stopped_is_kept_or_its_cost_is_t
     else:
         assert bench.contract.cancels
         assert outcome.details["charged"] in ("yes", "unknown")
-
-
-# -- means ----------------------------------------------------------------------------------------------------------
-
-
-class Died(BaseException):
-    """The process was killed."""
-
-
-def _dies_if(orders: list[Any]) -> bool:
-    if orders:
-        raise Died
-    return False
-
-
-def _with_more(order: Request) -> bytes:
-    """Return an order's body with a field that nobody knows."""
-    if order.body.startswith(b"{"):
-        return json.dumps({**order.json, "surprise": "a field that nobody knows"}).encode()
-    boundary = order.headers["content-type"].partition("boundary=")[2]
-    part = '\r\nContent-Disposition: form-data; name="surprise"\r\n\r\nnobody knows it\r\n'
-    return f"--{boundary}{part}".encode() + order.body
-
-
-class Impatient(httpx.HTTPTransport):
-    """The network, with less patience. seconds: how long an answer is waited for."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(verify=trust())
-        self._seconds = seconds
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions["timeout"] = {**request.extensions["timeout"], "read": self._seconds}
-        return super().handle_request(request)
