@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from providers.network import PublicTransport, require_public, trust
-from providers.wire import origin_of
+from providers.wire import is_web_address, origin_of
 from studio.disk import is_full, require_room
 from studio.errors import (
     DiskFull,
@@ -109,7 +110,7 @@ def _fetch(url: str, draft: Path, origin: Origin, pause: Callable[[float], None]
             try:
                 with client.stream("GET", url, headers=headers) as response:
                     if response.is_redirect:
-                        url = urljoin(url, response.headers.get("location", ""))
+                        url = _target_of(response, url)
                         continue
                     _take(response, draft, origin, pause)
                     return
@@ -121,6 +122,8 @@ def _fetch(url: str, draft: Path, origin: Origin, pause: Callable[[float], None]
 
 def vet(url: str, origin: Origin) -> bool:
     """Return whether an address is the provider's own. Raises `DownloadRefused` for any other but public https."""
+    if not is_web_address(url):
+        raise _refused("a result's address is none", redact(url)[:200], "https://host/...")
     if origin_of(url) == origin_of(origin.base_url):
         return True
     parts = urlsplit(url)
@@ -133,16 +136,37 @@ def vet(url: str, origin: Origin) -> bool:
     return False
 
 
+def _target_of(redirect: httpx.Response, url: str) -> str:
+    location = str(redirect.headers.get("location", ""))
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise _refused("a redirect leads to no address", redact(location)[:200], "https://host/...") from error
+
+
 def client_for(url: str, origin: Origin, *, is_own: bool) -> httpx.Client:
-    """Return a client for one address. A proxy that the user set resolves names itself, so it is asked as it is."""
+    """Return a client for one address. A proxy that the user set resolves names itself, so it is asked as it is.
+
+    What the user has excepted from that (NO_PROXY) is looked at like any other address.
+    """
     if origin.transport is not None:
         return httpx.Client(transport=_Borrowed(origin.transport), timeout=_TIMEOUT, verify=trust())
     if is_own:
         is_local = (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
         return httpx.Client(timeout=_TIMEOUT, trust_env=not is_local, verify=trust())
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return httpx.Client(timeout=_TIMEOUT, verify=trust())
+    proxy = _proxy_for(urlsplit(url).hostname or "")
+    if proxy:
+        return httpx.Client(proxy=proxy, trust_env=False, timeout=_TIMEOUT, verify=trust())
     return httpx.Client(transport=PublicTransport(), timeout=_TIMEOUT)
+
+
+def _proxy_for(host: str) -> str:
+    """Return the proxy that the user wants to be used for a host over https; empty for none."""
+    proxies: dict[str, str] = getproxies()
+    found = proxies.get("https") or proxies.get("all") or ""
+    if not found or proxy_bypass(host):
+        return ""
+    return found if "://" in found else f"http://{found}"
 
 
 def _take(response: httpx.Response, draft: Path, origin: Origin, pause: Callable[[float], None]) -> None:

@@ -15,7 +15,7 @@ from providers.faults import Charged, Complaint, Kind, complaint_in
 from providers.pictures import Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Result, State, Status
-from providers.texts import job_id, json_option, merged
+from providers.texts import addresses_in, job_id, json_option, merged
 from providers.wire import Answer, Call, origin_of, patient
 from studio.errors import (
     Canceled,
@@ -88,9 +88,11 @@ class Fal(RemoteGenerator):
 
     def handle(self, answer: Answer) -> dict[str, Any]:
         """Return the request's id, and where fal says that it is asked for."""
-        data = answer.data
-        found = {"id": job_id(data["request_id"])}
-        return found | {name: self._own(data[name]) for name in ("status_url", "response_url", "cancel_url")}
+        data, name = answer.data, job_id(answer.data["request_id"])
+        app = "/".join(answer.path.split("/")[:2])
+        place = f"{self.base_url}/{app}/requests/{name}"  # where it lies when the answer does not say so
+        usual = {"status_url": f"{place}/status", "response_url": place, "cancel_url": f"{place}/cancel"}
+        return {"id": name} | {key: self._own(data.get(key) or url) for key, url in usual.items()}
 
     def question(self, handle: Mapping[str, Any]) -> Call:
         """Return the call that asks where a request is in the queue."""
@@ -119,12 +121,10 @@ class Fal(RemoteGenerator):
         answer = self.wire.ask(call, partial(patient, look=run.raise_if_canceled), is_final=_is_told)
         if answer.status >= 300:
             raise self._ended(answer)
-        for name in ("video", "videos", "output"):
-            found = answer.data.get(name)
-            found = found[0] if isinstance(found, list) and found else found
-            url = found.get("url") if isinstance(found, dict) else found
-            if isinstance(url, str) and "://" in url:
-                return Result(url=url)
+        for name in ("video", "videos", "output", "video_url"):
+            for url in addresses_in(answer.data.get(name)):
+                if "://" in url:
+                    return Result(url=url)
         if status.failure is not None:
             raise status.failure
         raise self.fault(ProtocolError, Complaint(message="the answer names no clip"), answer=answer, charged="unknown")
@@ -168,6 +168,8 @@ class Fal(RemoteGenerator):
         refused = self.refusal(answer)
         if isinstance(refused, ProviderFailed) or answer.status == 422:
             refused.details = {**refused.details, "charged": "unknown"}
+        if answer.status not in (401, 403, 429):  # those are about this question, all else is about the job
+            refused.details = {**refused.details, "ended": True}
         return refused
 
     def _input(self, request: ResolvedRequest, attachments: Attachments) -> dict[str, Any]:

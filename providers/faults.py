@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from providers.wire import Answer
 from studio.catalog.remote import Remote
@@ -30,6 +31,8 @@ from studio.redaction import redact
 
 Charged = Literal["yes", "no", "unknown"]
 Kind = type[StudioError]
+_WORD = re.compile(r"[a-z]+(_[a-z]+)+")
+_HTTP_STATUS = re.compile(r"[45]\d\d")
 
 BY_STATUS: Mapping[int, Kind] = {
     400: RequestRefused,
@@ -90,19 +93,34 @@ def complaint_in(answer: Answer) -> Complaint:
         data = answer.data
     except ProtocolError:
         return Complaint()
-    error = data.get("error", data)
+    error = data.get("error") or data
     if isinstance(error, str):
-        return Complaint(code=str(data.get("code") or data.get("type") or ""), message=error)
+        code = data.get("code") or data.get("type") or (error if _WORD.fullmatch(error) else "")
+        return Complaint(code=str(code), message=str(data.get("message") or error))
     if not isinstance(error, dict):
         return Complaint()
     detail = error.get("detail")
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         first = detail[0]
-        place = ".".join(str(part) for part in first.get("loc", ()) if part != "body")
+        found = first.get("loc")
+        place = ".".join(str(part) for part in (found if isinstance(found, list) else ()) if part != "body")
         return Complaint(code=str(first.get("type", "")), message=str(first.get("msg", "")), field=place or None)
     words = error.get("message") or detail or error.get("title") or ""
-    code = error.get("code") or error.get("type") or error.get("status") or ""
-    return Complaint(code=str(code), message=str(words), field=error.get("param") or error.get("field"))
+    field = error.get("param") or error.get("field")
+    return Complaint(code=_code_in(error), message=str(words), field=field if isinstance(field, str) else None)
+
+
+def complaint_of(error: object) -> Complaint:
+    """Return what the error of a failed job says, be it an object with a code and a message, or words alone."""
+    if isinstance(error, Mapping):
+        return Complaint(code=_code_in(error), message=str(error.get("message") or ""))
+    return Complaint(message=str(error or ""))
+
+
+def _code_in(error: Mapping[str, Any]) -> str:
+    """Return the code of an error; one that only repeats the HTTP status says less than a word beside it."""
+    said = [str(error[name]) for name in ("code", "type", "status") if error.get(name)]
+    return next((word for word in said if not _HTTP_STATUS.fullmatch(word)), said[0] if said else "")
 
 
 def kind_of(code: str, kinds: Mapping[str, Kind]) -> Kind | None:
@@ -129,7 +147,8 @@ def error_of(
         fix = f"`studio keys set {remote.provider}` stores another key; {source} gives them"
     message = _MESSAGES.get(kind, "{name} did not make the clip").format(name=remote.provider_name)
     status = "" if answer is None else f"HTTP {answer.status}"
-    error = kind(message, field=complaint.field, got=said or status or None, fix=fix)
+    field = redact(str(complaint.field)) if complaint.field else None  # some put something other than a text there
+    error = kind(message, field=field, got=said or status or None, fix=fix)
     error.details = {
         "provider": remote.provider,
         "code": redact(complaint.code)[:100] or None,

@@ -40,7 +40,7 @@ from studio.generator import RunContext
 from studio.request import GenerationRequest, ResolvedRequest, Task
 
 _INTERACTIONS, _FILES = "/v1/interactions", "/v1/files"
-_FILE = re.compile(r"(?:^|/)files/([A-Za-z0-9_-]{1,100})(?![A-Za-z0-9_-])")
+_FILE = re.compile(r"(?:^|/)files/([A-Za-z0-9_-]{1,100})(?=$|[:?])")
 # A first and a last frame have no task of their own: the documentation gives both pictures and names no task.
 _TASKS = {
     Task.TEXT_TO_VIDEO: "text_to_video",
@@ -149,10 +149,11 @@ class GeminiOmni(RemoteGenerator):
         if found.content or not (is_name or self.wire.is_own(found.url)):
             return found
         file = _FILE.search(found.url)
+        path = found.url
         if file is not None:
-            self._wait_for_file(file[1], run)
-        is_whole = not is_name and "alt=media" in found.url
-        path = found.url if file is None or is_whole else f"{_FILES}/{file[1]}:download?alt=media"
+            place = f"{_FILES}/{file[1]}" if is_name else found.url[: file.end(1)]  # of the version that Google named
+            self._wait_for_file(place, run)
+            path = found.url if not is_name and "alt=media" in found.url else f"{place}:download?alt=media"
         return Result(call=Call(method="GET", path=path))
 
     def cancellation(self, handle: Mapping[str, Any]) -> Call | None:
@@ -192,7 +193,7 @@ class GeminiOmni(RemoteGenerator):
 
     def _failure(self, data: Mapping[str, Any], word: str) -> StudioError:
         """Return why an interaction ended without a clip: by its errors, else by what the model wrote instead."""
-        errors = [*(data.get("errors") or ()), *(step.get("error") for step in _steps(data))]
+        errors = [*(data.get("errors") or ()), data.get("error"), *(step.get("error") for step in _steps(data))]
         if (found := _first_error(errors)) is not None:
             kind: Kind = Moderated if tells_of_moderation(found.message) else ProviderBroken
             return self.failure(found if found.code else replace(found, code=word), kind)
@@ -200,11 +201,11 @@ class GeminiOmni(RemoteGenerator):
         kind = _DEFAULTS.get(word.lower(), ProviderFailed)
         return self.failure(Complaint(code=word, message=said or _ENDS[word.lower()]), kind)
 
-    def _wait_for_file(self, name: str, run: RunContext) -> None:
+    def _wait_for_file(self, place: str, run: RunContext) -> None:
         """Ask for a file until it can be fetched."""
         end = time.monotonic() + self.remote.deadline_seconds
         while True:
-            data = self._file(name, run)
+            data = self._file(place, run)
             state = str(data.get("state", "")).upper()
             if state == "ACTIVE":
                 return
@@ -219,9 +220,9 @@ class GeminiOmni(RemoteGenerator):
                 )
             patient(self.remote.poll_seconds, run.raise_if_canceled)
 
-    def _file(self, name: str, run: RunContext) -> dict[str, Any]:
+    def _file(self, place: str, run: RunContext) -> dict[str, Any]:
         try:
-            return self.ask(Call(method="GET", path=f"{_FILES}/{name}"), run, is_poll=True).data
+            return self.ask(Call(method="GET", path=place), run, is_poll=True).data
         except StudioError as error:
             if error.details.get("http_status") not in (403, 404, 410):  # 403 is also said of what is not there
                 raise

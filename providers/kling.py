@@ -174,7 +174,7 @@ class Kling(RemoteGenerator):
     def _envelope(self, answer: Answer, *, unclear: tuple[type[StudioError], ...]) -> Any:
         """Return what an answer holds; a refusal may come as HTTP 200 too. unclear: refusals that prove nothing."""
         content = answer.data
-        if str(content.get("code")) == "0":
+        if str(content.get("code", 0)) == "0":
             return content["data"]
         error = self.refusal(answer)
         if isinstance(error, unclear):

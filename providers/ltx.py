@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 from providers.download import Origin
-from providers.faults import Complaint, Kind
+from providers.faults import Complaint, Kind, complaint_in, complaint_of
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Result, State, Status
@@ -83,16 +85,18 @@ class Ltx(RemoteGenerator):
         word = str(data["status"])
         state = self.state_of(word)
         url = str((data.get("result") or {}).get("video_url") or "")
-        error = data.get("error") or {}
-        reason = Complaint(
-            code=str(error.get("type") or error.get("code") or ""), message=str(error.get("message") or "")
-        )
         return Status(
             word=word,
             state=state,
-            failure=self.failure(reason) if state is State.FAILED else None,
+            failure=self.failure(_typed(complaint_of(data.get("error")), data)) if state is State.FAILED else None,
             result=Result(url=url) if url else None,
         )
+
+    def complaint(self, answer: Answer) -> Complaint:
+        """Return what a refusal says; its type is what the documentation names."""
+        with suppress(ProtocolError):
+            return _typed(complaint_in(answer), answer.data)
+        return Complaint()
 
     def upload(self, attachment: Attachment, run: RunContext) -> str:
         """Send a file to where LTX says, and return what stands for it there for 24 hours."""
@@ -105,6 +109,13 @@ class Ltx(RemoteGenerator):
         required = {str(key): str(value) for key, value in (headers or {}).items()}
         send_file(url, part, origin, partial(patient, look=run.raise_if_canceled), headers=required)
         return name
+
+
+def _typed(complaint: Complaint, data: Mapping[str, Any]) -> Complaint:
+    """Return a complaint with the error's type for its code, whatever code there is besides."""
+    error = data.get("error")
+    kind = error.get("type") if isinstance(error, dict) else None
+    return replace(complaint, code=str(kind)) if kind else complaint
 
 
 def _edit(request: ResolvedRequest, video: Attachment, body: Mapping[str, Any]) -> Call:

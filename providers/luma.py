@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,7 +18,7 @@ from providers.lengths import as_long_as_its_video
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Result, State, Status
-from providers.texts import job_id, tells_of_moderation
+from providers.texts import addresses_in, job_id, tells_of_moderation
 from providers.uploads import send_file
 from providers.wire import Answer, Call, Part, patient
 from studio.errors import (
@@ -98,15 +100,24 @@ class Luma(RemoteGenerator):
     def status(self, answer: Answer, handle: Mapping[str, Any]) -> Status:  # noqa: ARG002
         """Return what a generation's JSON means."""
         data = answer.data
-        word = str(data["state"])
+        word = str(data.get("state") or data["status"])
         state, failure = self.state_of(word), None
         if state is State.FAILED:
             code, reason = str(data.get("failure_code") or ""), str(data.get("failure_reason") or "")
             default = Moderated if not code and tells_of_moderation(reason) else ProviderBroken
             failure = self.failure(Complaint(code=code, message=reason), default)
-        videos = [item["url"] for item in data.get("output") or () if item.get("type") == "video"]
-        result = Result(url=str(videos[0])) if videos else None
+        videos = addresses_in([item for item in data.get("output") or () if _is_video(item)])
+        result = Result(url=videos[0]) if videos else None
         return Status(word=word, state=state, failure=failure, result=result, outputs=max(len(videos), 1))
+
+    def complaint(self, answer: Answer) -> Complaint:
+        """Return what a refusal says; it may have a code as failures have."""
+        found = super().complaint(answer)
+        with suppress(ProtocolError):
+            code = str(answer.data.get("failure_code") or "")
+            words = found.message or str(answer.data.get("failure_reason") or "")
+            return replace(found, code=code or found.code, message=words)
+        return found
 
     def refusal(self, answer: Answer) -> StudioError:
         """Return the error of a refusal: by the HTTP status, or by the words where one status means two things."""
@@ -161,6 +172,11 @@ class Luma(RemoteGenerator):
 
 def _create(body: Mapping[str, Any]) -> Call:
     return Call(method="POST", path="/generations", json=body)
+
+
+def _is_video(item: object) -> bool:
+    """Say whether an output is the clip, which is one that is not called something else."""
+    return not isinstance(item, dict) or item.get("type", "video") == "video"
 
 
 def _picture(item: Attachment) -> dict[str, str]:

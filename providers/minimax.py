@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from providers.faults import Complaint, Kind, complaint_in
+from providers.faults import Complaint, Kind, complaint_in, complaint_of
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Charge, Result, State, Status
@@ -81,7 +81,7 @@ class MiniMax(RemoteGenerator):
     def handle(self, answer: Answer) -> dict[str, Any]:
         """Return the task's id; a refusal may come as HTTP 200 too."""
         self._refuse(answer, unclear=("1000",))
-        return {"id": job_id(answer.data["task_id"])}
+        return {"id": job_id(str(answer.data["task_id"]))}
 
     def question(self, handle: Mapping[str, Any]) -> Call:
         """Ask by id."""
@@ -94,11 +94,10 @@ class MiniMax(RemoteGenerator):
     def status(self, answer: Answer, handle: Mapping[str, Any]) -> Status:  # noqa: ARG002
         """Read status, error, address and the seconds that were used."""
         self._refuse(answer, unclear=("1000", "1002"))
-        task = answer.data["task"]
+        task = answer.data.get("task") or answer.data
         word = str(task["status"])
         state = self.state_of(word)
-        error = task.get("error") or {}
-        reason = _numbered(Complaint(code=str(error.get("code") or ""), message=str(error.get("message") or "")))
+        reason = _numbered(complaint_of(task.get("error")))
         url = str((task.get("content") or {}).get("url") or "")
         return Status(
             word=word,
@@ -213,7 +212,8 @@ def _numbered(complaint: Complaint) -> Complaint:
 
 def _charge(task: Mapping[str, Any]) -> Charge | None:
     """Return the seconds that were used: of the clip, and of videos that came with the order."""
-    seconds = (task.get("usage") or {}).get("total_seconds")
+    usage = task.get("usage") or {}
+    seconds = usage.get("total_seconds", usage.get("seconds"))
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e6:
         return None
     return Charge(units=float(seconds), unit="second")

@@ -17,6 +17,7 @@ import httpx
 from studio.errors import DownloadRefused
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _6TO4 = ipaddress.ip_network("2002::/16")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -73,13 +74,21 @@ def require_public(address: str) -> None:
     """Refuse an IP address that is not reachable by everybody. Raises `DownloadRefused`."""
     found: _Address = ipaddress.ip_address(address.partition("%")[0])
     for inner in _meant_by(found):
-        if not inner.is_global or inner.is_multicast:
+        if not inner.is_global or inner.is_multicast or not _is_assigned(inner):
             raise DownloadRefused(
                 "a result may only be fetched from the public internet",
                 got=str(found),
                 allowed="a public address",
                 fix="the provider, or somebody in between, points at a machine inside; nothing was fetched",
             )
+
+
+def _is_assigned(address: _Address) -> bool:
+    """Say whether an address is of the kind that public hosts have; others may be private ways of writing an IPv4 one.
+
+    Source: IANA IPv6 Address Space; RFC 6052 for the one prefix besides.
+    """
+    return address.version == 4 or address in _GLOBAL_UNICAST or address in _NAT64
 
 
 def _meant_by(address: _Address) -> Iterator[_Address]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from providers.faults import Complaint, Kind
+from providers.faults import Complaint, Kind, complaint_of
 from providers.pictures import Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Result, State, Status
@@ -91,11 +91,9 @@ class OpenAIVideos(RemoteGenerator):
     def status(self, answer: Answer, handle: Mapping[str, Any]) -> Status:
         """Read status, progress in percent, and error; the content has an address of its own."""
         data = answer.data
-        word, error = str(data["status"]), data.get("error") or {}
-        state, progress = self.state_of(word), data.get("progress")
-        failure = None
-        if state is State.FAILED:
-            failure = self.failure(Complaint(code=str(error.get("code", "")), message=str(error.get("message", ""))))
+        word, progress = str(data["status"]), data.get("progress")
+        state = self.state_of(word)
+        failure = self.failure(complaint_of(data.get("error"))) if state is State.FAILED else None
         return Status(
             word=word,
             state=state,

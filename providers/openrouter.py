@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from providers.faults import Charged, Complaint, Kind, complaint_in
+from providers.faults import Charged, Complaint, Kind, complaint_in, complaint_of
 from providers.openrouter_models import listing_of
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
@@ -88,10 +88,10 @@ class OpenRouter(RemoteGenerator):
         state = self.state_of(word)
         failure = None
         if state is State.FAILED:
-            words = str(data.get("error") or "")
+            words = complaint_of(data.get("error")).message
             failure = self.failure(Complaint(code=_MODERATION if tells_of_moderation(words) else "", message=words))
             if charge is not None and charge.cost is not None:
-                failure.details = {**failure.details, "charged": "yes" if charge.cost.amount else "no"}
+                failure.details = {**failure.details, "charged": charge.word}
         links, own = data.get("urls") or [], data.get("unsigned_urls")
         result = None
         if links:

@@ -21,7 +21,8 @@ from providers.download import Origin, fetch_clip, keep_clip
 from providers.faults import Complaint
 from providers.pictures import Attachment, attachments_of
 from providers.states import Result, State, Status
-from providers.wire import Answer, Call, Wire, patient
+from providers.texts import keepable, with_warning
+from providers.wire import Answer, Call, Wire, briefly, patient
 from studio.errors import (
     Canceled,
     EnvironmentFault,
@@ -46,6 +47,7 @@ from studio.resolve import resolve
 
 SUBMITTING, SUBMITTED, UNKNOWN, ENDED = "submitting", "submitted", "unknown", "ended"
 _MAX_STRANGE_ANSWERS = 5
+CANCEL_SECONDS = 30.0  # somebody who wants to go waits for this
 _BYTES_PER_SECOND_OF_CLIP = 2_000_000
 
 
@@ -60,7 +62,7 @@ class RemoteGenerator(Adapter):
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
         """Fill and check a request by the model's row."""
-        return resolve(self.spec, request)
+        return with_warning(self.spec, resolve(self.spec, request))
 
     def estimate(self, resolved: ResolvedRequest) -> Estimate:
         """Say what the request will cost, by the row's list prices."""
@@ -94,13 +96,13 @@ class RemoteGenerator(Adapter):
     def generate(self, resolved: ResolvedRequest, run: RunContext) -> EncodedClip:
         """Order a clip, once, and wait for it."""
         run.stage("encoding")
-        attachments = attachments_of(resolved, self.remote, run.note, lambda item: self._linked(item, run))
         tag = f"studio-{secrets.token_hex(12)}"
-        call = self.order(resolved, attachments, tag)
         try:
+            attachments = attachments_of(resolved, self.remote, run.note, lambda item: self._linked(item, run))
+            call = self.order(resolved, attachments, tag)
             run.raise_if_canceled()
-        except Canceled as canceled:
-            canceled.details = {"provider": self.remote.provider, "charged": "no"}
+        except StudioError as error:  # whatever it is, nothing was ordered
+            error.details = {"provider": self.remote.provider, **error.details, "charged": "no"}
             raise
         run.stage("ordering")
         operation: dict[str, Any] = {
@@ -161,8 +163,8 @@ class RemoteGenerator(Adapter):
             run.forget_operation()
             raise self.refusal(answer)
         try:
-            handle = self.handle(answer)
-        except (StudioError, KeyError, TypeError, ValueError, IndexError) as error:
+            handle = keepable(self.handle(answer))
+        except (StudioError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
             if isinstance(error, RequestError | EnvironmentFault) or _was_refused(error):
                 run.forget_operation()  # some refuse with HTTP 200 and a code in the body
                 raise
@@ -207,6 +209,9 @@ class RemoteGenerator(Adapter):
                 run.save_operation({**operation, "state": ENDED, "error": error.as_json()})
             elif error.details.get("charged") == "no":  # the question was free; what was ordered goes on
                 error.details = {**error.details, "charged": "unknown"}
+            elif not error.details and not isinstance(error, Canceled):  # the clip was made, or nobody knows
+                charged = "yes" if isinstance(error, OutputExpired) else "unknown"
+                error.details = {"provider": self.remote.provider, "charged": charged}
             raise
 
     def _until_done(self, handle: Mapping[str, Any], run: RunContext) -> Status:
@@ -247,13 +252,14 @@ class RemoteGenerator(Adapter):
         except StudioError as error:
             if error.details.get("http_status") in (404, 410):
                 gone = self.fault(JobExpired, Complaint(message=error.got or ""), charged="unknown")
+                gone.details = {**error.details, "charged": "unknown"}
                 gone.message = f"{self.remote.provider_name} does not know the job any more"
                 gone.advise("look for the clip at the provider: it may be paid for")
                 raise gone from error
             raise
         try:
             return self.status(answer, handle)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
             raise self.fault(
                 ProtocolError, Complaint(message=type(error).__name__), answer=answer, charged="unknown"
             ) from error
@@ -267,7 +273,8 @@ class RemoteGenerator(Adapter):
                 raise _ended(status.failure or self.failure(Complaint(message=status.word)))
             case State.CANCELED:
                 canceled = Canceled(f"the job was canceled at {self.remote.provider_name}")
-                canceled.details = {"provider": self.remote.provider, "charged": "unknown"}
+                charged = "unknown" if status.charge is None else status.charge.word
+                canceled.details = {"provider": self.remote.provider, "charged": charged}
                 raise _ended(canceled)
             case State.EXPIRED:
                 raise status.failure or self.fault(JobExpired, Complaint(message=status.word), charged="unknown")
@@ -278,8 +285,8 @@ class RemoteGenerator(Adapter):
         stage = "waiting" if status.state is State.QUEUED else "generating"
         if stage != shown:
             run.stage(stage)
-        if status.progress is not None and stage == "generating":
-            run.progress(round(min(max(status.progress, 0.0), 1.0) * 100), 100)
+        if status.percent is not None and stage == "generating":
+            run.progress(status.percent, 100)
         return stage
 
     def _canceled(self, handle: Mapping[str, Any], run: RunContext, canceled: BaseException) -> Status:
@@ -295,7 +302,7 @@ class RemoteGenerator(Adapter):
                 return status
         if call is not None:
             try:
-                answer = self.wire.ask(call, time.sleep)
+                answer = self.wire.ask(call, briefly(CANCEL_SECONDS))
                 refused = None if answer.status < 300 else self.refusal(answer)
             except StudioError as trouble:
                 refused = trouble

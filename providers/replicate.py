@@ -11,7 +11,7 @@ from providers.faults import Charged, Complaint, Kind
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Charge, Result, State, Status
-from providers.texts import job_id, json_option, merged, tells_of_moderation
+from providers.texts import addresses_in, job_id, json_option, merged, tells_of_moderation
 from providers.wire import Answer, Call, Part
 from studio.errors import JobExpired, Moderated, OutputExpired, ProtocolError, UnsupportedValue
 from studio.generator import RunContext
@@ -75,7 +75,7 @@ class Replicate(RemoteGenerator):
         """Read status, error, output and the seconds that the model computed."""
         data = answer.data
         word = str(data["status"])
-        state, failure, urls = self.state_of(word), None, _urls(data.get("output"))
+        state, failure, urls = self.state_of(word), None, addresses_in(data.get("output"))
         match state:
             case State.FAILED:
                 failure = self.failure(_complaint(data.get("error")))
@@ -135,11 +135,6 @@ class Replicate(RemoteGenerator):
                 fix="https://replicate.com/collections/text-to-video lists some",
             )
         return found[1], found[2], found[3] or ""
-
-
-def _urls(output: object) -> list[str]:
-    items = output if isinstance(output, list) else [output]
-    return [item for item in items if isinstance(item, str) and item]
 
 
 def _complaint(error: object) -> Complaint:

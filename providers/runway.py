@@ -17,7 +17,7 @@ from providers.lengths import as_long_as_its_video
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Charge, Result, State, Status
-from providers.texts import job_id
+from providers.texts import addresses_in, job_id
 from providers.uploads import send_file
 from providers.wire import Answer, Call, Part, patient
 from studio.errors import (
@@ -104,7 +104,7 @@ class Runway(RemoteGenerator):
         data = answer.data
         word = str(data["status"])
         state, progress, charge = self.state_of(word), data.get("progress"), self._charge(data)
-        output = [url for url in data.get("output") or () if isinstance(url, str)]
+        output = addresses_in(data.get("output"))
         return Status(
             word=word,
             state=state,
@@ -184,7 +184,7 @@ class Runway(RemoteGenerator):
         kind = kind_of(complaint.code, self.kinds) or ProviderFailed
         charged: Charged = self.charged.get(kind, "unknown")
         if charge is not None:
-            charged = "yes" if charge.units else "no"
+            charged = charge.word
         return self.fault(kind, complaint, answer=answer, charged=charged)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from providers.wire import Call
 from studio.errors import StudioError
@@ -29,6 +31,11 @@ class Charge:
     cost: Cost | None = None
     units: float | None = None
     unit: str = ""
+
+    @property
+    def word(self) -> Literal["yes", "no"]:
+        """Whether anything was charged, in the word that errors use."""
+        return "yes" if self.units or (self.cost is not None and self.cost.amount) else "no"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,3 +72,10 @@ class Status:
     outputs: int = 1
     filtered: int = 0
     wait_seconds: float | None = None
+
+    @property
+    def percent(self) -> int | None:
+        """The part that is done, 0 to 100; None where the provider does not tell, or tells no number."""
+        if self.progress is None or not math.isfinite(self.progress):
+            return None
+        return round(min(max(self.progress, 0.0), 1.0) * 100)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
+from studio.catalog.schema import ModelSpec
 from studio.errors import ProtocolError, UnsupportedValue
 from studio.request import ResolvedRequest
 
@@ -21,9 +23,31 @@ def job_id(value: object) -> str:
     return value
 
 
+def keepable(handle: dict[str, Any]) -> dict[str, Any]:
+    """Return what a job is found by, if it can be written down. Raises ValueError for half a character."""
+    json.dumps(handle, ensure_ascii=False).encode()
+    return handle
+
+
 def tells_of_moderation(text: str) -> bool:
     """Say whether a failure's words, where a provider has no codes, speak of its rules for content."""
     return _MODERATION.search(text) is not None
+
+
+def addresses_in(output: object) -> list[str]:
+    """Return the addresses in an output: a text, an object with an ``url``, or a list of such."""
+    items = output if isinstance(output, list) else [output]
+    found = [item.get("url") if isinstance(item, dict) else item for item in items]
+    return [item for item in found if isinstance(item, str) and item]
+
+
+def with_warning(spec: ModelSpec, resolved: ResolvedRequest) -> ResolvedRequest:
+    """Return a request with a warning where its user names a model of which no row tells what it can do."""
+    rule, name = spec.parameters.options.get("model"), str(resolved.options.get("model", "")).strip()
+    if rule is None or rule.type != "text" or not name:
+        return resolved
+    words = f"option model: no row describes {name!r}, so what it can do and what it costs are not known beforehand"
+    return replace(resolved, warnings=(*resolved.warnings, words))
 
 
 def json_option(request: ResolvedRequest, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import httpx
 
 from providers.download import Origin, client_for, vet
 from providers.wire import Part
-from studio.errors import Unreachable
+from studio.errors import DownloadRefused, Unreachable
 from studio.redaction import redact
 
 MAX_TRIES = 3
@@ -30,7 +30,15 @@ def send_file(
     https; its headers are not sent. pause: waits between two tries; it may raise to give up.
     Raises `DownloadRefused` for an address that is neither, `Unreachable` after the last try or a refusal.
     """
-    is_own = vet(url, origin)
+    try:
+        is_own = vet(url, origin)
+    except DownloadRefused as error:
+        raise DownloadRefused(
+            "a file is only handed to a public address, over https",
+            got=error.got,
+            allowed=error.allowed,
+            fix="nothing was sent there, and nothing was ordered",
+        ) from error
     trouble = ""
     for number in range(1, MAX_TRIES + 1):
         try:

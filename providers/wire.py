@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from studio.redaction import redact
 MAX_ANSWER_BYTES = 96 * 2**20  # a clip may come inside an answer, in base64
 MAX_TRIES, MAX_WAIT_SECONDS = 8, 60.0
 MAX_RETRY_AFTER_SECONDS = 600.0
+_TOLD_BYTES = 20_000
+MAX_ANSWER_SECONDS = 600.0  # for one that comes drop by drop
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0, pool=15.0)
 _USER_AGENT = "local-video-studio"
 # Failures that show that nothing of the request was sent.
@@ -85,14 +88,14 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The beginning of the body, for people."""
-        return self.body[:2000].decode("utf-8", "replace")
+        """The beginning of the body, for people; masked before it is cut, since half a key is a secret as well."""
+        return redact(self.body[:_TOLD_BYTES].decode("utf-8", "replace"))[:2000]
 
     @property
     def request_id(self) -> str | None:
         """What the provider calls this exchange, for its support."""
         names = ("x-request-id", "request-id", "x-amzn-requestid", "x-fal-request-id", "cf-ray")
-        return next((self.headers[name][:100] for name in names if name in self.headers), None)
+        return next((redact(self.headers[name])[:100] for name in names if name in self.headers), None)
 
     @property
     def retry_after_seconds(self) -> float | None:
@@ -135,7 +138,8 @@ class Wire:
         self.base_url = base_url.rstrip("/")
         self._authorize = authorize
         self._poll_seconds = poll_seconds
-        self._client = httpx.Client(
+        new_client = partial(
+            httpx.Client,
             timeout=_TIMEOUT,
             transport=transport,
             verify=trust(),
@@ -143,10 +147,15 @@ class Wire:
             trust_env=urlsplit(base_url).hostname not in _LOOPBACK,  # no proxy knows this machine by that name
             headers={"user-agent": _USER_AGENT, "accept": "application/json"},
         )
+        self._client = new_client()
+        # A connection that has been idle may be closed at the other end just when the order is sent over it, and then
+        # nobody would know what became of the order.
+        self._fresh_client = new_client(limits=httpx.Limits(max_keepalive_connections=0))
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connections."""
         self._client.close()
+        self._fresh_client.close()
 
     def is_own(self, url: str) -> bool:
         """Say whether an address lies on the provider's own origin, where the key may go."""
@@ -155,7 +164,7 @@ class Wire:
     def address(self, call: Call) -> str:
         """Return the whole address of a call. Raises `ProtocolError` for one where the key must not go."""
         url = call.path if "://" in call.path else f"{self.base_url}/{call.path.lstrip('/')}"
-        if not self.is_own(url):
+        if not is_web_address(url) or not self.is_own(url):
             raise ProtocolError(
                 f"{self.name} named an address that is not its own", got=redact(url), allowed=origin_of(self.base_url)
             )
@@ -168,7 +177,7 @@ class Wire:
         nobody knows whether it was taken: no answer, half an answer, or one that says that the server failed.
         """
         try:
-            answer = self._send(call)
+            answer = self._send(call, self._fresh_client)
         except _NOT_SENT as error:
             raise self._unreachable(error) from error
         except (httpx.HTTPError, ProtocolError) as error:
@@ -234,14 +243,14 @@ class Wire:
 
     def _asked(self, call: Call, is_final: Callable[[Answer], bool]) -> Answer:
         try:
-            answer = self._send(call)
+            answer = self._send(call, self._client)
         except httpx.HTTPError as error:
             raise _Again(None, _words(error)) from error
         if answer.status in _PASSING and not is_final(answer):
             raise _Again(answer, f"HTTP {answer.status}")
         return answer
 
-    def _send(self, call: Call) -> Answer:
+    def _send(self, call: Call, client: httpx.Client) -> Answer:
         url = self.address(call)
         files = {name: (part.name, part.content, part.mime_type) for name, part in (call.files or {}).items()}
         form: dict[str, Any] = {"json": dict(call.json)} if call.json is not None else {}
@@ -249,9 +258,7 @@ class Wire:
             parts = [(name, (None, value.encode())) for name, value in (call.form or {}).items()]
             form = {"files": [*parts, *files.items()]}
         headers = {**self._authorize(), **call.headers, "accept-encoding": "identity"}
-        with self._client.stream(
-            call.method, url, params=dict(call.params) or None, headers=headers, **form
-        ) as response:
+        with client.stream(call.method, url, params=dict(call.params) or None, headers=headers, **form) as response:
             return Answer(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},
@@ -265,6 +272,16 @@ class Wire:
             got=redact(_words(error)),
             fix="check the network, then try again",
         )
+
+
+def is_web_address(url: str) -> bool:
+    """Say whether a text can be taken apart as an address, by all that do."""
+    try:
+        urlsplit(url)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return True
 
 
 def origin_of(url: str) -> str:
@@ -286,11 +303,25 @@ def patient(seconds: float, look: Callable[[], None], step_seconds: float = 0.2)
         look()
 
 
+def briefly(seconds: float) -> Callable[[float], None]:
+    """Return a `pause` for a question that nobody wants to wait long for. It raises `Unreachable` after so long."""
+    end = time.monotonic() + seconds
+
+    def pause(wait: float) -> None:
+        if time.monotonic() + wait > end:
+            raise Unreachable("the provider does not answer in time", got=f"{seconds:.0f} s")
+        time.sleep(wait)
+
+    return pause
+
+
 def _read(response: httpx.Response) -> bytes:
-    """Return a body, unpacked, up to `MAX_ANSWER_BYTES`. Raises `ProtocolError` for a larger one."""
-    content = bytearray()
+    """Return a body, unpacked, up to `MAX_ANSWER_BYTES`. Raises `ProtocolError` for a larger or an endless one."""
+    content, end = bytearray(), time.monotonic() + MAX_ANSWER_SECONDS
     for block in response.iter_raw():
         content += block
+        if time.monotonic() > end:
+            raise ProtocolError("an answer comes too slowly", got=f"{len(content)} bytes in {MAX_ANSWER_SECONDS:.0f} s")
         if len(content) > MAX_ANSWER_BYTES:
             raise ProtocolError("an answer is far too long", got=f"over {MAX_ANSWER_BYTES} bytes")
     packing = response.headers.get("content-encoding", "identity").lower()

@@ -67,14 +67,15 @@ class Registry:
         self._construction = threading.Lock()  # two generators of one model would load its weights twice
 
     def generator(self, model_id: str) -> Generator:
-        """Return the generator of this model, the same one each time.
+        """Return the generator of this model, the same one each time and by whichever of its names.
 
         Raises `UnknownModel`, `UnsupportedValue` for a retired or unserved model, `MissingPackage`.
         """
+        spec = self.catalog.get(model_id)
         with self._construction:
-            if model_id not in self._generators:
-                self._generators[model_id] = self._construct(self.catalog.get(model_id))
-            return self._generators[model_id]
+            if spec.id not in self._generators:
+                self._generators[spec.id] = self._construct(spec)
+            return self._generators[spec.id]
 
     def readiness(self, spec: ModelSpec) -> Readiness:
         """Say whether this model would run here. Loads neither torch nor weights."""

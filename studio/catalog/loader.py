@@ -39,10 +39,14 @@ class Catalog:
         return len(self.models)
 
     def get(self, model_id: str) -> ModelSpec:
-        """Return the row with this id, or raise `UnknownModel` naming the closest ones."""
-        for spec in self.models:
-            if spec.id == model_id:
-                return spec
+        """Return the row with this id, else the one that has it as an alias.
+
+        Raises `UnknownModel` naming the closest ones.
+        """
+        found = next((spec for spec in self.models if spec.id == model_id), None)
+        found = found or next((spec for spec in self.models if model_id in spec.aliases), None)
+        if found is not None:
+            return found
         raise UnknownModel(
             "no such model",
             field="model",
@@ -83,6 +87,7 @@ def load_catalog(extra_folders: Iterable[Folder] = ()) -> Catalog:
             rows[model_id] = row
     specs = [_validate(model_id, row.origin, _flatten(model_id, rows)) for model_id, row in rows.items()]
     _check_replacements(specs, rows)
+    _check_aliases(specs, rows)
     return Catalog(models=tuple(sorted(specs, key=_precedence)))
 
 
@@ -128,8 +133,8 @@ def _flatten(model_id: str, rows: Mapping[str, _RawRow], children: tuple[str, ..
 
 
 def _heritage(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a child may inherit: never facts about another repository's bytes, another licence or a death."""
-    dropped = {"retirement"}
+    """Return what a child may inherit: never facts about another repository's bytes, another licence, a name or a death."""
+    dropped = {"retirement", "aliases"}
     if "not_ready" in child:
         dropped.add("generator")
     if "generator" in child:
@@ -169,6 +174,16 @@ def _check_replacements(specs: Iterable[ModelSpec], rows: Mapping[str, _RawRow])
         if replacement and replacement not in rows:
             origin = rows[spec.id].origin
             raise _broken(origin, f"{spec.id}.retirement.replacement", "no row has this id", replacement)
+
+
+def _check_aliases(specs: Iterable[ModelSpec], rows: Mapping[str, _RawRow]) -> None:
+    owners = {model_id: model_id for model_id in rows}
+    for spec in specs:
+        for alias in spec.aliases:
+            if alias in owners:
+                field = f"{spec.id}.aliases"
+                raise _broken(rows[spec.id].origin, field, f"{owners[alias]} has this name already", alias)
+            owners[alias] = spec.id
 
 
 def _precedence(spec: ModelSpec) -> tuple[bool, bool, bool, bool]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from datetime import date
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
 from studio.catalog.remote import Format, Remote
 from studio.catalog.row import Row
 from studio.request import OptionValue, Task
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 
 
 class Status(StrEnum):
@@ -246,6 +248,8 @@ class Retirement(Row):
 class ModelSpec(Row):
     """One model, local or remote.
 
+    aliases: other names that people try for it; `Catalog.get` finds the row by each. None is another row's id or alias,
+    and none is inherited. A request that names an alias is kept under the row's id.
     generator: ``module:Class`` that serves it; None while no class is written, with `not_ready` saying so.
     parameters_count: numbers in all its networks together; None where not known.
     remote: where and how a provider serves it. settings: the generator class's own constants for this checkpoint.
@@ -253,7 +257,8 @@ class ModelSpec(Row):
     sources: where the row's facts were read; checked_on: when.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    id: str = Field(pattern=NAME_PATTERN)
+    aliases: tuple[Annotated[str, Field(pattern=NAME_PATTERN)], ...] = ()
     name: str
     summary: str
     family: str

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from studio.errors import Canceled, StudioError
-from studio.jobs.job import OPEN_ORDER
+from studio.jobs.job import is_open_order
 from studio.jobs.quarantine import Quarantine
 
 
@@ -16,14 +19,16 @@ def advise(quarantine: Quarantine, job_id: str, error: StudioError) -> StudioErr
     return error
 
 
-def interrupted(quarantine: Quarantine, job_id: str) -> Canceled:
-    """Return what is told to somebody who stopped a job by force: an order at a provider is not stopped by it."""
-    saved = (quarantine.operation(job_id) or {}).get("operation") or {}
-    if saved.get("state") not in OPEN_ORDER:
+def interrupted(job_id: str, saved: Mapping[str, Any] | None) -> Canceled:
+    """Return what is told to somebody who stops a job without its provider: an order there is not stopped by it.
+
+    saved: what is kept of the order. The error has `details` only where there is one.
+    """
+    if saved is None or not is_open_order(saved):
         return Canceled()
     error = Canceled("canceled here; what was ordered goes on at the provider, and costs what it costs")
     error.advise(f"`studio queue retry {job_id}` waits for it, and orders nothing")
-    error.details = {"provider": saved.get("provider"), "charged": "unknown"}
+    error.details = {"provider": saved["operation"].get("provider"), "charged": "unknown"}
     return error
 
 

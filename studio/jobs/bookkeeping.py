@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,7 +82,11 @@ class Books:
         entry_id = self._open(lease, number, spec, inputs, is_new=is_new)
         try:
             yield
-        except (LeaseLost, Stopped):  # it goes on
+        except Stopped:
+            if is_new and not run.is_ordered:  # whoever goes on with the job opens another entry
+                self._settle(lease, entry_id, EntryState.FREE, None)
+            raise
+        except LeaseLost:  # it goes on
             raise
         except BaseException as error:
             state = state_after(error, is_ordered=run.is_ordered or not is_new)
@@ -92,8 +97,13 @@ class Books:
     def bill(self, lease: Lease, number: int, cost: Cost | None, units: float | None = None, unit: str = "") -> None:
         """Write what a provider said that it charged for a clip. cost: None keeps the list price. Raises `LeaseLost`.
 
-        The job shows what all its clips were billed.
+        The job shows what all its clips were billed. A figure that is no amount is left out: one such would make
+        nonsense of every sum.
         """
+        figures = (None if cost is None else cost.amount, units)
+        if any(figure is not None and not 0 <= figure < math.inf for figure in figures):
+            _log.warning("%s: the provider's bill makes no sense and was left out: %s, %s", lease.job_id, cost, units)
+            return
         money = None if cost is None else Money(amount=cost.amount, currency=cost.currency.upper())
 
         def work(session: Session) -> None:

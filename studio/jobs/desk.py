@@ -13,9 +13,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from studio.errors import RequestError
+from studio.errors import Moderated, RequestError
+from studio.jobs.advice import interrupted
 from studio.jobs.budget import require_room_for_new
-from studio.jobs.job import Job, JobWish, Terms, UnknownJob, job_of_row
+from studio.jobs.job import Job, JobWish, Terms, UnknownJob, is_open_order, job_of_row, newest_order
 from studio.jobs.line import Standing, reorder
 from studio.jobs.quarantine import InWork
 from studio.jobs.queue import QUEUE_PAUSED, NewJob
@@ -25,7 +26,7 @@ from studio.jobs.roll import WorkerView
 from studio.jobs.spending import forget_job
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.jobs.workshop import Workshop
-from studio.ledger import leave_orders
+from studio.ledger import REMOTE, leave_orders
 from studio.library.database import in_parts
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
@@ -171,6 +172,9 @@ class JobDesk:
         if job.state == JobState.RUNNING:
             return self._change(job, "canceled", (JobState.RUNNING,), asked="cancel")
         ended: dict[str, Any] = {"state": JobState.CANCELED, "ended_at": datetime.now(UTC), "is_paused": False}
+        saved = newest_order(job.operation, self._shop.quarantine.operation(job.id))
+        if is_open_order(saved):  # nobody here can ask the provider to stop it; nor is it forgotten with the folder
+            ended |= {"error": interrupted(job.id, saved).as_json(), "operation": saved}
         job = self._change(job, "canceled", (JobState.QUEUED,), **ended)
         with suppress(InWork), self._shop.quarantine.lock(job.id):
             if self.job(job.id).state == JobState.CANCELED:  # nobody retried it meanwhile
@@ -237,7 +241,8 @@ class JobDesk:
         if job.state not in allowed and not self.is_gone(job):
             raise not_now(job, "retried", allowed)
         self._shop.require_ready(str((changes or {}).get("model", job.model)))
-        if job.reason == FailureReason.MODERATED and not changes and not order_again:
+        is_moderated = job.reason == FailureReason.MODERATED or (job.error or {}).get("type") == Moderated.__name__
+        if is_moderated and not changes and not order_again:
             raise moderated(job)
         if changes:
             return self._rewrite(job, "retried", changes, again)
@@ -250,7 +255,7 @@ class JobDesk:
 
     def _is_order_over(self, job: Job) -> bool:
         """Say whether what a job ordered from a provider has come to nothing, so that nothing is paid twice."""
-        saved = self._shop.quarantine.operation(job.id) or job.operation or {}
+        saved = newest_order(job.operation, self._shop.quarantine.operation(job.id)) or {}
         is_over = (saved.get("operation") or {}).get("state") == "ended"
         return is_over or (job.error or {}).get("type") in _ORDERED_ANEW
 
@@ -327,10 +332,10 @@ class JobDesk:
                 if row is None:
                     return False
                 leave_orders(session, job.id)
-                # What another machine may still remember of the old order is older than this.
-                nothing = {"attempt": 0, "token": row.token, "request": "", "operation": None}
+                # What the folder on another machine may still hold of the old order is older than this.
+                nothing = {"attempt": 0, "token": row.token + 1, "request": "", "operation": None}
                 changes["billed"] = None
-                changes["operation"] = nothing if row.operation is not None else None
+                changes["operation"] = nothing if row.pool == REMOTE or row.operation is not None else None
             return bool(session.execute(sa.update(JobRow).where(same).values(**changes)).rowcount == 1)  # type: ignore[attr-defined]
 
         if not self._store.database.retrying(work):

@@ -209,8 +209,21 @@ OPEN_ORDER = ("submitting", "submitted", "unknown")
 
 def has_open_order(row: JobRow) -> bool:
     """Say whether something was ordered from a provider, or may have been, that has not come to its end."""
-    saved = (row.operation or {}).get("operation") or {}
-    return saved.get("state") in OPEN_ORDER
+    return is_open_order(row.operation)
+
+
+def is_open_order(saved: Mapping[str, Any] | None) -> bool:
+    """Say so of what a row or a folder keeps of an order."""
+    return ((saved or {}).get("operation") or {}).get("state") in OPEN_ORDER
+
+
+def newest_order(in_row: Mapping[str, Any] | None, in_folder: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return what was written last of an order, in the job's row or in its folder on this machine; None of none.
+
+    One of them may be older: written on another machine, or before the order was forgotten. The row wins a tie.
+    """
+    known = [saved for saved in (in_row, in_folder) if saved is not None]
+    return max(known, key=lambda saved: (int(saved["token"]), int(saved.get("serial", 0))), default=None)
 
 
 def job_of_row(row: JobRow, attempts: Sequence[AttemptRow] = ()) -> Job:

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from studio.errors import StoreTaken
-from studio.jobs.job import JobWish, Progress, Terms, UnknownJob
+from studio.jobs.advice import interrupted
+from studio.jobs.job import JobWish, Progress, Terms, UnknownJob, has_open_order
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.database import in_parts
@@ -248,6 +249,7 @@ class JobQueue:
             state, row.deaths = JobState.QUEUED, row.deaths + 1
             if row.asked == "cancel":
                 state = JobState.CANCELED
+                row.error = interrupted(row.id, row.operation).as_json() if has_open_order(row) else None
             elif row.deaths >= MAX_DEATHS:
                 state = JobState.FAILED
                 many = f"{MAX_DEATHS} processes ended while they ran it, perhaps for want of memory"

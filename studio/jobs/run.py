@@ -34,7 +34,7 @@ from studio.jobs.budget import OverBudget
 from studio.jobs.checkpoints import Checkpoints, checkpoint_key
 from studio.jobs.context import JobRun, Observer, Order, Stopwatch
 from studio.jobs.inputs import Inputs
-from studio.jobs.job import Progress, has_open_order
+from studio.jobs.job import Progress, is_open_order, newest_order
 from studio.jobs.lease import Lease, LeaseLost, Stopped
 from studio.jobs.quarantine import InWork, Quarantine, RawMaterial, attempt_name, digest_of
 from studio.jobs.queue import JobQueue
@@ -122,7 +122,7 @@ class JobRunner:
         return [row.id for row in self._queue.orphans() if self._recover(row)]
 
     def _recover(self, row: JobRow) -> bool:
-        if not row.is_attended or has_open_order(row):
+        if not row.is_attended or is_open_order(newest_order(row.operation, self._quarantine.operation(row.id))):
             state = self._queue.take_back(row)
             return state is not None  # what a canceled job leaves is swept up some time
         try:
@@ -199,9 +199,7 @@ class JobRunner:
 
     def _clip_of(self, *, lease: Lease, order: Order, inputs: ResolvedRequest, number: int, run: JobRun) -> RawClip:
         """Generate, or pick up what goes on elsewhere since an earlier run of the job."""
-        # One of them may be older: written on another machine, or before the order was forgotten. The row wins a tie.
-        known = [saved for saved in (order.operation, self._quarantine.operation(lease.job_id)) if saved is not None]
-        saved = max(known, key=lambda item: (int(item["token"]), int(item.get("serial", 0))), default=None)
+        saved = newest_order(order.operation, self._quarantine.operation(lease.job_id))
         is_ours = saved is not None and (saved["attempt"], saved["request"]) == (number, digest_of(inputs))
         if saved is not None and is_ours and isinstance(order.generator, Resumable):
             run.operation = saved["operation"]
@@ -301,7 +299,7 @@ class JobRunner:
             raise
         except (Canceled, KeyboardInterrupt) as error:
             # Who sits before it may still want what was made; who cancels a job of the queue does not want it.
-            canceled = error if isinstance(error, Canceled) else interrupted(self._quarantine, job_id)
+            canceled = error if isinstance(error, Canceled) else interrupted(job_id, self._quarantine.operation(job_id))
             told = canceled.as_json() if canceled.details else None
             self._end(lease, watch, JobState.CANCELED, None, told, is_wanted=is_attended)
             raise advise(self._quarantine, job_id, canceled) from error
@@ -365,10 +363,17 @@ class JobRunner:
             elif self._quarantine.holds(job_id) and is_wanted and not is_judged:
                 self._queue.end(lease, JobState.FAILED, reason=FailureReason.UNSEALED, error=error, timings=timings)
             else:
+                self._keep_order(lease)
                 self._queue.end(lease, state, reason=reason, error=error, timings=timings)
                 is_worth_keeping = state != JobState.CANCELED and self._quarantine.has_checkpoints(job_id)
                 if not is_judged and not is_worth_keeping:
                     self._quarantine.discard(job_id)
+
+    def _keep_order(self, lease: Lease) -> None:
+        """Write into the row what only the folder knows of an order, for the folder may go with the job's end."""
+        saved, row = self._quarantine.operation(lease.job_id), self._store.job(lease.job_id)
+        if saved is not None and row is not None and newest_order(row.operation, saved) is saved:
+            self._queue.save_operation(lease, saved)
 
 
 def _reason(error: StudioError) -> FailureReason:

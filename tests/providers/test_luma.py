@@ -11,8 +11,7 @@ import pytest
 
 from providers.download import sha256_of
 from providers.wire import Answer
-from studio.catalog.loader import load_catalog
-from studio.catalog.schema import Status as SpecStatus
+from studio.app import Studio
 from studio.errors import (
     AccessDenied,
     InputRefused,
@@ -32,6 +31,7 @@ from tests.providers.bench import Bench, sha256
 from tests.providers.conformance.clips import clip
 from tests.providers.conformance.contract import RAW_BASE64
 from tests.providers.conformance.faults import Faults
+from ui.cli.entry import run
 
 PICTURE = {"data": RAW_BASE64, "media_type": "image/png"}
 
@@ -269,7 +269,13 @@ def test_a_place_for_the_video_that_is_no_place_is_not_believed(
 
 
 @pytest.mark.parametrize("model", ["luma-ray-2", "luma-ray-flash-2"])
-def test_the_old_dream_machine_is_not_served_and_names_what_takes_its_place(model: str) -> None:
-    spec = load_catalog().get(model)
-    assert (spec.status, spec.generator) == (SpecStatus.LEGACY, None)
-    assert "use luma-ray-3.2" in spec.not_ready
+def test_whoever_chooses_the_old_dream_machine_is_told_since_when_and_what_to_use(
+    studio: Studio, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    assert run(["generate", "--model", model, "--prompt", "a red fox"]) == 2
+    told = capsys.readouterr().err
+    assert "retired on 2026-11-22" in told
+    assert "use luma-ray-3.2 instead" in told
+    gone = studio.registry.catalog.get(model).retirement
+    assert gone is not None
+    assert "no end date was found" in gone.evidence

@@ -178,7 +178,9 @@ def test_a_video_is_not_handed_to_a_machine_inside(bench_of: BenchOf, video: Pat
     bench = bench_of("runway", model="runway-aleph2")
     slot = {"runwayUri": "runway://1", "uploadUrl": "http://169.254.169.254/latest", "fields": {}}
     monkeypatch.setattr(RunwayContract, "_open_upload", lambda *_: Response(body=slot))
-    assert isinstance(bench.fails(editing(video)), DownloadRefused)
+    error = bench.fails(editing(video))
+    assert isinstance(error, DownloadRefused)
+    assert (error.details["charged"], error.fix) == ("no", "nothing was sent there, and nothing was ordered")
     assert bench.server.did("create") == []
 
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from providers.wire import MAX_TRIES, Answer, Call, Part, Wire, origin_of, patient
+import providers.wire as wire_module
+from providers.wire import MAX_TRIES, Answer, Call, Part, Wire, briefly, origin_of, patient
 from studio.errors import ProtocolError, SubmitUnknown, Unreachable
 
 KEY = "key-canary-123456"
@@ -108,6 +109,32 @@ def test_an_order_without_a_clear_answer_is_sent_once_and_called_unknown(script:
     assert KEY not in caught.value.sentence() + str(caught.value.details)
 
 
+def test_an_order_never_takes_a_connection_that_the_other_side_may_just_be_closing() -> None:
+    def once(connection: socket.socket, _number: int) -> None:
+        """Answer as if the connection stayed open for more, and close it at the next request."""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        connection.settimeout(0.5)
+        with suppress(TimeoutError):
+            connection.recv(65536)
+
+    with line(once) as (server, wire):
+        wire.ask(Call(method="GET", path="/jobs/1"), time.sleep)
+        assert wire.order(Call(method="POST", path="/jobs", json={})).status == 200
+        assert [request.split(b" ")[0] for request in server.requests] == [b"GET", b"POST"]
+
+
+def test_an_answer_that_comes_drop_by_drop_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(connection: socket.socket, _number: int) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b" ")
+            time.sleep(0.02)
+
+    monkeypatch.setattr(wire_module, "MAX_ANSWER_SECONDS", 0.1)
+    with line(drip) as (_, wire), pytest.raises(SubmitUnknown, match="too slowly"):
+        wire.order(Call(method="POST", path="/jobs", json={}))
+
+
 def test_an_order_that_cannot_be_sent_is_known_not_to_be_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -169,12 +196,21 @@ def test_giving_up_ends_the_waiting_at_once() -> None:
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("path", ["http://other.example/jobs", "https://127.0.0.1/jobs", "http://127.0.0.1:1/jobs"])
+@pytest.mark.parametrize(
+    "path", ["http://other.example/jobs", "https://127.0.0.1/jobs", "http://127.0.0.1:1/jobs", "http://[x"]
+)
 def test_the_key_goes_to_no_other_origin(path: str) -> None:
     with line(answer(200)) as (server, wire):
         with pytest.raises(ProtocolError, match="not its own"):
             wire.ask(Call(method="GET", path=path), time.sleep)
         assert server.requests == []
+
+
+def test_a_question_that_nobody_wants_to_wait_for_is_given_up_soon() -> None:
+    with line(answer(429, b"{}", "Retry-After: 600")) as (server, wire):
+        with pytest.raises(Unreachable, match="in time"):
+            wire.ask(Call(method="DELETE", path="/jobs/1"), briefly(0.1))
+        assert len(server.requests) == 1
 
 
 def test_a_form_goes_in_parts_also_without_a_file() -> None:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import sqlalchemy as sa
 
 from studio.app import Studio
 from studio.jobs.line import Standing, standings_after
 from studio.jobs.roll import WorkerCard
 from studio.jobs.worker import Worker
+from studio.library.tables import JobRow
 from tests.ui.conftest import Terminal
 from ui.cli.commands.queueing import parse_size
 
@@ -180,6 +182,17 @@ def test_watch_exits_with_1_for_a_clip_that_its_checks_keep_back_and_with_130_fo
     canceled = submit(terminal)
     assert terminal.json("queue", "cancel", canceled)["jobs"][0]["state"] == "canceled"
     assert terminal.run("queue", "watch", canceled) == 130
+
+
+def test_cancel_says_that_what_was_ordered_for_a_waiting_job_goes_on(terminal: Terminal) -> None:
+    job_id, studio = submit(terminal), Studio()
+    kept = {"provider": "acme", "state": "submitted", "handle": {"id": "1"}}
+    saved = {"attempt": 1, "token": 1, "serial": 2, "request": "", "operation": kept}
+    with studio.store, studio.store.transaction() as session:
+        session.execute(sa.update(JobRow).where(JobRow.id == job_id).values(operation=saved))
+    assert terminal.run("queue", "cancel", job_id) == 0
+    assert "goes on at the provider" in terminal.stderr
+    assert f"`studio queue retry {job_id}`" in terminal.stderr
 
 
 def test_cancel_touches_one_job_alone(terminal: Terminal) -> None:

@@ -360,6 +360,8 @@ def _answer(jobs: list[Job], as_json: bool, tell: Callable[[Job], str] | None = 
         return
     for job in jobs:
         print_line(f"{job.id}  {job.status}" if tell is None else tell(job))
+        if job.state == "canceled" and job.error is not None:  # what goes on elsewhere, and what it costs
+            print_note(f"  {job.error['message']}; {job.error['fix'] or ''}".rstrip("; "))
 
 
 def _print_jobs(jobs: list[Job], **more: Any) -> None:

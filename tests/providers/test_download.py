@@ -1,0 +1,63 @@
+"""Whatever stands where an address should: it is refused in words, or asked for in the one right way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from providers.download import Origin, client_for, fetch_clip
+from providers.network import PublicTransport
+from studio.errors import DownloadRefused
+
+PROXY = "http://127.0.0.1:9"
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture
+def origin(monkeypatch: pytest.MonkeyPatch) -> Origin:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return Origin(name="Acme", base_url="https://api.acme.example/v1")
+
+
+def redirecting(location: str) -> httpx.MockTransport:
+    return httpx.MockTransport(lambda _request: httpx.Response(302, headers={"location": location}))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://[x", "https://[::1", "https://a\x00b.example/x", "https://\u2460.0.0.1/x", "", "clip.mp4"]
+)
+def test_what_is_no_address_is_refused(url: str, origin: Origin, tmp_path: Path) -> None:
+    with pytest.raises(DownloadRefused):
+        fetch_clip(url, tmp_path, origin, lambda _seconds: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("location", ["https://[x", "//[", "file:///etc/passwd"])
+def test_a_redirect_to_what_is_no_address_is_refused(location: str, tmp_path: Path) -> None:
+    origin = Origin(name="Acme", base_url="https://api.acme.example/v1", transport=redirecting(location))
+    with pytest.raises(DownloadRefused):
+        fetch_clip("https://cdn.example/clip.mp4", tmp_path, origin, lambda _seconds: None)
+
+
+def test_a_proxy_is_asked_where_the_user_set_one(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    with client_for("https://cdn.example/clip.mp4", origin, is_own=False) as client:
+        assert not isinstance(client._transport, PublicTransport)
+        with pytest.raises(httpx.ConnectError):  # nobody listens there
+            client.get("https://cdn.example/clip.mp4")
+
+
+@pytest.mark.parametrize("exceptions", ["*", "cdn.example", ".example"])
+def test_what_is_excepted_from_the_proxy_is_looked_at_all_the_same(
+    exceptions: str, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    with client_for("https://cdn.example/clip.mp4", origin, is_own=False) as client:
+        assert isinstance(client._transport, PublicTransport)
+    with client_for("https://cdn.example/clip.mp4", origin, is_own=True) as client:  # it is the user's own choice
+        assert not isinstance(client._transport, PublicTransport)
