@@ -200,7 +200,7 @@ class Adapter:
 def _is_web_address(text: str) -> bool:
     try:
         url = httpx.URL(text)
-        urlsplit(text)
+        _ = url.host, urlsplit(text)
     except (httpx.InvalidURL, ValueError):
         return False
     return url.scheme in ("http", "https") and bool(url.host) and not (url.userinfo or url.query or url.fragment)

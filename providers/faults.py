@@ -11,6 +11,7 @@ from providers.wire import Answer
 from studio.catalog.remote import Remote
 from studio.errors import (
     AccessDenied,
+    DownloadBroken,
     InputRefused,
     JobExpired,
     KeyRefused,
@@ -72,6 +73,12 @@ _FIXES: Mapping[Kind, str] = {
     Moderated: "change the prompt or the pictures; the same request would end the same way",
     InputRefused: "use another file",
 }
+
+
+# What may end well if the same is done again later; nothing here is ever ordered again by itself.
+RETRYABLE: frozenset[Kind] = frozenset(
+    {RateLimited, TooManyJobs, QuotaUsedUp, ProviderBroken, OutputExpired, DownloadBroken}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +162,7 @@ def error_of(
         "http_status": None if answer is None else answer.status,
         "request_id": None if answer is None else answer.request_id,
         "charged": charged,
+        "retryable": kind in RETRYABLE,
         "body": None if answer is None else redact(answer.text),
     }
     return error

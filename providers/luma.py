@@ -41,7 +41,11 @@ _SHORT_SECONDS = 5
 
 
 class Luma(RemoteGenerator):
-    """One model of the Agents API. The row's settings: `hdr`, whether clips have a high dynamic range."""
+    """One model of the Agents API.
+
+    The row's settings: `hdr`, whether clips have a high dynamic range; `video`, what is done with a video that is
+    given: ``video_edit`` or ``video_reframe``.
+    """
 
     states: ClassVar[Mapping[str, State]] = {
         "queued": State.QUEUED,
@@ -62,7 +66,14 @@ class Luma(RemoteGenerator):
     }
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
-        """Fill and check a request; one that edits a video is as long as that."""
+        """Fill and check a request; one that starts from a video is as long as that."""
+        if self._is_reframing and not (request.aspect_ratio or (request.width and request.height)):
+            raise UnsupportedValue(
+                "say which shape the clip is to have",
+                field="aspect_ratio",
+                got="none",
+                allowed=", ".join(dict.fromkeys(f.aspect_ratio for f in self.spec.parameters.formats)),
+            )
         resolved = super().resolve(as_long_as_its_video(request))
         if resolved.options.get("loop") and self.seconds_of(resolved) > _SHORT_SECONDS:
             raise UnsupportedValue(
@@ -76,12 +87,13 @@ class Luma(RemoteGenerator):
         chosen = self.format_of(request)
         body: dict[str, Any] = {"model": self.model_name(request), "prompt": request.prompt}
         if attachments.video is not None:
+            body |= {"type": self.spec.settings["video"], "source": {"file_id": attachments.video.link}}
+            if self._is_reframing:
+                return _create(body | {"aspect_ratio": chosen.aspect_ratio, "video": {"resolution": chosen.resolution}})
             strength = request.options.get("strength", "auto")
             edit = {"auto_controls": True} if strength == "auto" else {"strength": strength}
-            source = {"file_id": attachments.video.link}
-            video: dict[str, Any] = {"resolution": chosen.resolution, "edit": edit}
-            return _create(body | {"type": "video_edit", "source": source, "video": video})
-        video = {"resolution": chosen.resolution, "duration": f"{self.seconds_of(request)}s"}
+            return _create(body | {"video": {"resolution": chosen.resolution, "edit": edit}})
+        video: dict[str, Any] = {"resolution": chosen.resolution, "duration": f"{self.seconds_of(request)}s"}
         if request.options.get("loop"):
             video["loop"] = True
         if self.spec.settings.get("hdr"):
@@ -143,6 +155,10 @@ class Luma(RemoteGenerator):
         self.ask(Call(method="POST", path=f"/files/{name}/complete"), run)
         self._wait_for_file(name, attachment, run)
         return name
+
+    @property
+    def _is_reframing(self) -> bool:
+        return bool(self.spec.settings.get("video") == "video_reframe")
 
     def _frames(self, request: ResolvedRequest, attachments: Attachments) -> dict[str, Any]:
         """Return a clip's first and last frame. Long clips and such of high range take them as key frames alone."""

@@ -283,11 +283,12 @@ class RemoteGenerator(Adapter):
     def _show(self, status: Status, run: RunContext, shown: str) -> str:
         """Tell how far the job is. shown: the stage that was told last. Returns the one that is told now."""
         stage = "waiting" if status.state is State.QUEUED else "generating"
-        if stage != shown:
-            run.stage(stage)
+        detail = redact(status.note)[:80]
+        if f"{stage} {detail}" != shown:
+            run.stage(stage, detail)
         if status.percent is not None and stage == "generating":
             run.progress(status.percent, 100)
-        return stage
+        return f"{stage} {detail}"
 
     def _canceled(self, handle: Mapping[str, Any], run: RunContext, canceled: BaseException) -> Status:
         """Stop the job at the provider. Returns its status if it is done all the same: it is paid for and kept."""
@@ -296,18 +297,19 @@ class RemoteGenerator(Adapter):
         call = self.cancellation(handle) if remote.cancel != "none" else None
         refused: StudioError | None = None
         words, charged = f"{name} cannot stop a job: it goes on there, and costs what it costs", "yes"
-        if call is not None and remote.cancel == "queued":  # to stop what is done may be to throw it away
-            status = self._last_look(handle, quiet)
-            if status is not None:
-                return status
+        waits = False
         if call is not None:
+            before = self._look(handle, quiet)
+            if before is not None and before.state is State.SUCCEEDED:  # to stop it now may be to throw it away
+                return before
+            waits = before is not None and before.state is State.QUEUED
             try:
                 answer = self.wire.ask(call, briefly(CANCEL_SECONDS))
                 refused = None if answer.status < 300 else self.refusal(answer)
             except StudioError as trouble:
                 refused = trouble
             if refused is None:
-                free = remote.cancel_refunds
+                free = None if waits and not remote.cancel_refunds else remote.cancel_refunds
                 charged = {True: "no", False: "yes", None: "unknown"}[free]
                 costs = {True: "it costs nothing", False: "it is paid for all the same", None: "it may still cost"}
                 words = f"{name} was told to stop the job: {costs[free]}"
@@ -317,20 +319,19 @@ class RemoteGenerator(Adapter):
                     "unknown",
                 )
         if call is None or charged == "unknown":
-            status = self._last_look(handle, quiet)
-            if status is not None:
-                return status
+            after = self._look(handle, quiet)
+            if after is not None and after.state is State.SUCCEEDED:
+                return after
         is_stopped = call is not None and refused is None
         error = Canceled(words)
         error.details = {"provider": remote.provider, "charged": charged, "ended": is_stopped}
         raise error from canceled
 
-    def _last_look(self, handle: Mapping[str, Any], run: RunContext) -> Status | None:
-        try:
-            status = self._asked(handle, run)
-            return status if self._is_done(status) else None
-        except StudioError:
-            return None
+    def _look(self, handle: Mapping[str, Any], run: RunContext) -> Status | None:
+        """Return how the job stands, None where that cannot be had now."""
+        with suppress(StudioError):
+            return self._asked(handle, run)
+        return None
 
     def _fetched(self, status: Status, handle: Mapping[str, Any], run: RunContext) -> EncodedClip:
         """Fetch the clip of a job that is done; an address that has run out is asked for once more."""

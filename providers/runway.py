@@ -29,7 +29,6 @@ from studio.errors import (
     ProviderFailed,
     QuotaUsedUp,
     StudioError,
-    Unreachable,
 )
 from studio.generator import Cost, RunContext
 from studio.request import GenerationRequest, ResolvedRequest, Task
@@ -117,10 +116,7 @@ class Runway(RemoteGenerator):
         )
 
     def cancellation(self, handle: Mapping[str, Any]) -> Call | None:
-        """Return the call that stops a task; None for one that is done, which it would delete with its clip."""
-        with suppress(StudioError, KeyError):
-            if self.status(self.wire.ask(self.question(handle), _once), handle).state is State.SUCCEEDED:
-                return None
+        """Stop a task. One that is done would be deleted with its clip: `RemoteGenerator` looks first."""
         return _call("DELETE", _task(handle))
 
     def complaint(self, answer: Answer) -> Complaint:
@@ -186,11 +182,6 @@ class Runway(RemoteGenerator):
         if charge is not None:
             charged = charge.word
         return self.fault(kind, complaint, answer=answer, charged=charged)
-
-
-def _once(seconds: float) -> None:
-    """Give up instead of asking again."""
-    raise Unreachable("no answer", got=f"{seconds:.0f} s")
 
 
 def _call(method: str, path: str, body: Mapping[str, Any] | None = None) -> Call:

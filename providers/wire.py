@@ -278,7 +278,7 @@ def is_web_address(url: str) -> bool:
     """Say whether a text can be taken apart as an address, by all that do."""
     try:
         urlsplit(url)
-        httpx.URL(url)
+        _ = httpx.URL(url).host  # a name in letters of its own is only looked at here
     except (ValueError, httpx.InvalidURL):
         return False
     return True

@@ -51,8 +51,11 @@ class RunContext(Protocol):
     def progress(self, done: int, total: int, preview: Preview | None = None) -> None:
         """Report that `done` of `total` steps are finished, with a cheap picture if there is one."""
 
-    def stage(self, name: str) -> None:
-        """Report that another part of the work begins, such as ``encoding`` or ``decoding``. Steps tell of sampling."""
+    def stage(self, name: str, detail: str = "") -> None:
+        """Report that another part of the work begins, such as ``encoding`` or ``decoding``. Steps tell of sampling.
+
+        detail: what else there is to say of it, in a few words.
+        """
 
     def raise_if_canceled(self) -> None:
         """Raise `Canceled` if somebody asked this job to stop; `Stopped` if it is only to wait, and will be run again.

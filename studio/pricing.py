@@ -11,11 +11,11 @@ from studio.catalog.schema import ModelSpec
 from studio.clip_length import seconds_of
 from studio.generator import Cost
 from studio.picture_size import names_of
-from studio.request import OptionValue, ResolvedRequest
+from studio.request import OptionValue, ResolvedRequest, Role
 
 
 def price_of(spec: ModelSpec, resolved: ResolvedRequest) -> Cost | None:
-    """Return what a clip costs: the first rule that fits and what options add, at least the minimum.
+    """Return what a clip costs: the first rule that fits and what options and references add, at least the minimum.
 
     None where the row has no prices, or none for such a clip.
     """
@@ -28,7 +28,7 @@ def price_of(spec: ModelSpec, resolved: ResolvedRequest) -> Cost | None:
     if rule is None:
         return None
     amount = _amount(rule.amount, rule.per, seconds)
-    amount += sum(_amount(item.amount, item.per, seconds) for item in prices.surcharges if _applies(item, resolved))
+    amount += sum(_added(item, resolved, seconds) for item in prices.surcharges)
     return Cost(amount=round(float(max(amount, _exact(prices.minimum))), 6), currency=prices.currency)
 
 
@@ -49,9 +49,13 @@ def _fits(rule: PriceRule, resolved: ResolvedRequest, resolution: str, seconds: 
     )
 
 
-def _applies(item: Surcharge, resolved: ResolvedRequest) -> bool:
+def _added(item: Surcharge, resolved: ResolvedRequest, seconds: Fraction) -> Fraction:
+    if item.per == "reference":
+        references = sum(given.role is Role.REFERENCE for given in resolved.conditionings)
+        return _exact(item.amount) * max(references - item.free, 0)
     value = resolved.options.get(item.option)
-    return value is not None and _text(value) == item.value
+    is_asked = value is not None and _text(value) == item.value
+    return _amount(item.amount, item.per, seconds) if is_asked else Fraction(0)
 
 
 def _text(value: OptionValue) -> str:

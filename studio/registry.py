@@ -91,7 +91,8 @@ class Registry:
     def _construct(self, spec: ModelSpec) -> Generator:
         if reason := _retired(spec) or (spec.generator is None and _unserved(spec)):
             served = ", ".join(other.id for other in self.catalog if not _retired(other) and other.generator)
-            raise UnsupportedValue(reason.rstrip("."), field="model", got=spec.id, allowed=served)
+            instead = spec.retirement and spec.retirement.replacement
+            raise UnsupportedValue(reason.rstrip("."), field="model", got=spec.id, allowed=instead or served)
         return _import_class(spec)(spec, self.settings)
 
     def _missing_weights(self, spec: ModelSpec) -> str:

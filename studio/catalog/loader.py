@@ -133,7 +133,7 @@ def _flatten(model_id: str, rows: Mapping[str, _RawRow], children: tuple[str, ..
 
 
 def _heritage(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a child may inherit: never facts about another repository's bytes, another licence, a name or a death."""
+    """Return what a child may inherit: never facts about another's bytes, another licence, other names or a death."""
     dropped = {"retirement", "aliases"}
     if "not_ready" in child:
         dropped.add("generator")

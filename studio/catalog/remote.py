@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from studio.catalog.row import Row
 from studio.request import Task
@@ -88,12 +88,24 @@ class PriceRule(Row):
 
 
 class Surcharge(Row):
-    """What an option's value adds. amount: in the table's currency, per second or per clip."""
+    """What an option's value adds, or each picture in the role of a reference beyond the first few.
 
-    option: str
-    value: str
+    amount: in the table's currency, per second, per clip or per reference. free: how many references cost nothing.
+    """
+
+    option: str = ""
+    value: str = ""
     amount: float
-    per: Literal["second", "clip"] = "second"
+    per: Literal["second", "clip", "reference"] = "second"
+    free: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _names_what_costs(self) -> Surcharge:
+        if (self.per == "reference") == bool(self.option):
+            raise ValueError("a surcharge is for an option's value, or per reference")
+        if self.free and self.per != "reference":
+            raise ValueError("only references can be free")
+        return self
 
 
 class Prices(Row):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from studio.errors import Canceled, StudioError
+from studio.errors import Canceled, EnvironmentFault, Moderated, RequestError, StudioError, SubmitUnknown
 from studio.jobs.job import is_open_order
 from studio.jobs.quarantine import Quarantine
+from studio.jobs.states import FailureReason
 
 
 def advise(quarantine: Quarantine, job_id: str, error: StudioError) -> StudioError:
@@ -30,6 +31,27 @@ def interrupted(job_id: str, saved: Mapping[str, Any] | None) -> Canceled:
     error.advise(f"`studio queue retry {job_id}` waits for it, and orders nothing")
     error.details = {"provider": saved["operation"].get("provider"), "charged": "unknown"}
     return error
+
+
+def strange_order(operation: Mapping[str, Any]) -> SubmitUnknown:
+    """Return the error of a job for which something else was ordered than its request says now."""
+    error = SubmitUnknown(
+        "something was ordered for this job that does not fit its request as this version of the studio reads it",
+        fix="look for the clip at the provider; `studio queue retry JOB --order-again` orders anew",
+    )
+    error.details = {"provider": operation.get("provider"), "charged": "unknown"}
+    return error
+
+
+def reason_of(error: StudioError) -> FailureReason:
+    """Return why a job failed that ended with this."""
+    if isinstance(error, Moderated):
+        return FailureReason.MODERATED
+    if isinstance(error, SubmitUnknown):
+        return FailureReason.SUBMIT_UNKNOWN
+    if isinstance(error, RequestError):
+        return FailureReason.REQUEST
+    return FailureReason.ENVIRONMENT if isinstance(error, EnvironmentFault) else FailureReason.GENERATION
 
 
 def advice_after_checks(job_id: str, *, is_held: bool) -> str:

@@ -92,7 +92,7 @@ class JobRun:
         self.is_ordered = False  # an order was sent, or may have been
         self._first_step: tuple[float, int] | None = None
         self._kept_at = time.monotonic()
-        self._stage = ""
+        self._stage = self._detail = ""
         self.notes: list[str] = []
         self.operation: Mapping[str, Any] | None = None  # as it was last kept
 
@@ -109,12 +109,14 @@ class JobRun:
         pace = (now - since) / (done - first) if done > first else None
         eta = None if pace is None else pace * (total - done)
         stage = self._stage if self._stage in COUNTED_STAGES else "sampling"
-        self._order.observe(Progress(stage=stage, done=done, total=total, eta_seconds=eta, preview=preview))
+        detail = self._detail if stage == self._stage else ""
+        told = Progress(stage=stage, done=done, total=total, eta_seconds=eta, preview=preview, detail=detail)
+        self._order.observe(told)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, detail: str = "") -> None:
         """Say what the generator does now."""
-        self._stage = name
-        self._order.observe(Progress(stage=name))
+        self._stage, self._detail = name, detail
+        self._order.observe(Progress(stage=name, detail=detail))
 
     def raise_if_canceled(self) -> None:
         """Raise `Canceled` if somebody asked for it, `Stopped` if the job is to go on later."""

@@ -21,7 +21,7 @@ from studio.jobs.line import Standing, reorder
 from studio.jobs.quarantine import InWork
 from studio.jobs.queue import QUEUE_PAUSED, NewJob
 from studio.jobs.reclaim import Reclaimed, reclaim
-from studio.jobs.refusals import moderated, not_now, require_fitting
+from studio.jobs.refusals import moderated, not_now, ordered, require_fitting
 from studio.jobs.roll import WorkerView
 from studio.jobs.spending import forget_job
 from studio.jobs.states import FINAL, FailureReason, JobState
@@ -245,7 +245,7 @@ class JobDesk:
         if is_moderated and not changes and not order_again:
             raise moderated(job)
         if changes:
-            return self._rewrite(job, "retried", changes, again)
+            return self._rewrite(job, "retried", changes, again, order_again=order_again)
         with self._shop.quarantine.lock(job.id):
             self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
             if order_again or self._is_order_over(job):
@@ -342,7 +342,9 @@ class JobDesk:
             raise not_now(self.job(job.id), what, states)
         return self.job(job.id)
 
-    def _rewrite(self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any]) -> Job:
+    def _rewrite(
+        self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any], *, order_again: bool = False
+    ) -> Job:
         """Change a job's request, and with it other columns; what was made for the old one is deleted after that.
 
         No worker can begin meanwhile: it finds the job's folder locked.
@@ -351,6 +353,9 @@ class JobDesk:
             again = self.job(job.id)
             if again.state != job.state:
                 raise not_now(again, what, (job.state,))
+            saved = newest_order(again.operation, self._shop.quarantine.operation(job.id))
+            if is_open_order(saved) and not order_again:
+                raise ordered(again)
             job = self._rewrite_alone(again, what, changes, more)
             # Should we die just here: a raw clip that was made for another request is not taken for this one.
             self._shop.quarantine.forget_stages(job.id)

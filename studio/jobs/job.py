@@ -29,6 +29,7 @@ class Progress:
     done, total: steps of the stage; 0 of 0 where it has none. eta_seconds: None until the first step is done.
     retrying: a check failed and the clip is made again with another seed, for the time of `done`, of at most `total`.
     preview: a cheap picture of the clip as it is now; never kept.
+    detail: what else there is to say of the stage, in a few words, such as the place in a provider's line.
     """
 
     stage: str
@@ -36,10 +37,12 @@ class Progress:
     total: int = 0
     eta_seconds: float | None = None
     preview: Preview | None = None
+    detail: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return what is kept in the job's row."""
-        return {"stage": self.stage, "done": self.done, "total": self.total, "eta_seconds": self.eta_seconds}
+        told = {"stage": self.stage, "done": self.done, "total": self.total, "eta_seconds": self.eta_seconds}
+        return told | ({"detail": self.detail} if self.detail else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:

@@ -29,6 +29,16 @@ def moderated(job: Job) -> RequestError:
     )
 
 
+def ordered(job: Job) -> RequestError:
+    """Return the refusal to change a job whose clip was ordered from a provider as it was."""
+    return RequestError(
+        "its clip was ordered from a provider as it is, and may be paid for: changed, it would be paid again",
+        field="job",
+        got=job.id,
+        fix=f"let a worker fetch it; or cancel it, then `studio queue retry {job.id} --order-again` with the changes",
+    )
+
+
 def not_now(job: Job, what: str, states: Sequence[JobState]) -> RequestError:
     """Return the refusal of what a job's state does not allow. what: such as ``retried``. states: that would."""
     allowed = ", ".join(sorted(state.value for state in states))

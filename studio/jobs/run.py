@@ -17,18 +17,15 @@ from studio.disk import require_room
 from studio.errors import (
     Canceled,
     DiskFull,
-    EnvironmentFault,
-    Moderated,
-    RequestError,
     StoreBusy,
     StoreFault,
     StoreGone,
     StudioError,
-    SubmitUnknown,
+    Unreachable,
 )
 from studio.export.gate import Gate
 from studio.generator import RawClip, Resumable
-from studio.jobs.advice import advice_after_checks, advise, interrupted
+from studio.jobs.advice import advice_after_checks, advise, interrupted, reason_of, strange_order
 from studio.jobs.bookkeeping import Books
 from studio.jobs.budget import OverBudget
 from studio.jobs.checkpoints import Checkpoints, checkpoint_key
@@ -205,6 +202,8 @@ class JobRunner:
             run.operation = saved["operation"]
             with self._books.keeping(lease, number, order.generator.spec, inputs, run, is_new=False):
                 return order.generator.resume(saved["operation"], run)
+        if saved is not None and saved["attempt"] == number and is_open_order(saved):
+            raise strange_order(saved["operation"])
         with self._books.keeping(lease, number, order.generator.spec, inputs, run):
             return order.generator.generate(inputs, run)
 
@@ -312,14 +311,18 @@ class JobRunner:
         except (*PASSING_FAULTS, OverBudget) as error:
             if is_attended:
                 advise(self._quarantine, job_id, error)
-                self._end(lease, watch, JobState.FAILED, _reason(error), error.as_json())
+                self._end(lease, watch, JobState.FAILED, reason_of(error), error.as_json())
                 raise
             is_refused = isinstance(error, OverBudget)  # another order was faster
             self._put_back(lease, UNPAID if is_refused else "waits", watch, error.as_json(), is_refused=is_refused)
             raise
         except StudioError as error:
+            # An order goes on while its provider cannot be reached, and so does the job; who sits before it is told.
+            if isinstance(error, Unreachable) and not is_attended and is_open_order(self._quarantine.operation(job_id)):
+                self._put_back(lease, "waits", watch, error.as_json())
+                raise
             advise(self._quarantine, job_id, error)
-            self._end(lease, watch, JobState.FAILED, _reason(error), error.as_json())
+            self._end(lease, watch, JobState.FAILED, reason_of(error), error.as_json())
             raise
         except BaseException as error:
             text = {"type": type(error).__name__, "message": str(error)}
@@ -374,13 +377,3 @@ class JobRunner:
         saved, row = self._quarantine.operation(lease.job_id), self._store.job(lease.job_id)
         if saved is not None and row is not None and newest_order(row.operation, saved) is saved:
             self._queue.save_operation(lease, saved)
-
-
-def _reason(error: StudioError) -> FailureReason:
-    if isinstance(error, Moderated):
-        return FailureReason.MODERATED
-    if isinstance(error, SubmitUnknown):
-        return FailureReason.SUBMIT_UNKNOWN
-    if isinstance(error, RequestError):
-        return FailureReason.REQUEST
-    return FailureReason.ENVIRONMENT if isinstance(error, EnvironmentFault) else FailureReason.GENERATION

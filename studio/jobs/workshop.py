@@ -16,6 +16,7 @@ from studio.jobs.quarantine import Quarantine
 from studio.jobs.queue import JobQueue
 from studio.jobs.roll import WorkerRoll
 from studio.jobs.run import JobRunner
+from studio.keys import KeyChain, missing_key
 from studio.library.shelf import INPUTS, shared_shelf
 from studio.library.store import Store
 from studio.library.tables import JobRow
@@ -79,6 +80,8 @@ class Workshop:
             return
         if spec.weights is not None:
             WeightStore(self.settings).locate(spec)
+        if spec.remote is not None and spec.remote.needs_key and KeyChain().find(spec.remote) is None:
+            raise missing_key(spec.remote)
         raise EnvironmentFault(
             readiness.reason.rstrip("."), field="model", got=spec.id, fix="`studio doctor` says how to mend it"
         )

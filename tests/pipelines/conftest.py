@@ -41,7 +41,7 @@ class RecordingRun:
         if preview is not None:
             self.previews.append(preview)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, detail: str = "") -> None:
         self.stages.append(name)
 
     def raise_if_canceled(self) -> None:

@@ -44,7 +44,7 @@ class FiledRun:
         if self._waits_in == "sampling":
             time.sleep(0.02)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, detail: str = "") -> None:
         self._stage = name
 
     def raise_if_canceled(self) -> None:

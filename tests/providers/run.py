@@ -32,7 +32,7 @@ class RecordingRun:
     def progress(self, done: int, total: int, preview: object = None) -> None:
         self.steps.append((done, total))
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, detail: str = "") -> None:
         self.stages.append(name)
 
     def raise_if_canceled(self) -> None:

@@ -11,7 +11,16 @@ from tests.providers.bench import Bench
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a.example", "a.example", "http://", "http://[", "https://user:pw@a.example", "https://a.example?x=1"]
+    "url",
+    [
+        "ftp://a.example",
+        "a.example",
+        "http://",
+        "http://[",
+        "http://xn--/",
+        "https://user:pw@a.example",
+        "https://a.example?x=1",
+    ],
 )
 def test_what_is_no_address_is_refused_before_anything_is_sent(
     bench_of: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch, url: str

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from providers.faults import Complaint, error_of
-from providers.wire import Answer
+from providers.wire import Answer, is_web_address
 from studio.errors import ProtocolError, RequestRefused, SubmitUnknown
 from tests.providers.bench import Bench, spec_of
 from tests.providers.conformance.contract import Contract, Jobs, Request, Response
@@ -76,3 +76,10 @@ def test_a_key_is_masked_before_an_answer_is_cut_short() -> None:
     answer = Answer(status=500, headers={"x-request-id": "y" * 80 + " " + KEY}, body=body)
     assert "canary" not in answer.text
     assert "canary" not in json.dumps(answer.request_id)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://xn--/", "https://[::1", "https://a\x00b/"], ids=["name", "bracket", "control"]
+)
+def test_what_cannot_be_taken_apart_is_no_address(url: str) -> None:
+    assert not is_web_address(url)

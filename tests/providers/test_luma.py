@@ -279,3 +279,67 @@ def test_whoever_chooses_the_old_dream_machine_is_told_since_when_and_what_to_us
     gone = studio.registry.catalog.get(model).retirement
     assert gone is not None
     assert "no end date was found" in gone.evidence
+
+
+# -- another shape for a video --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reframing(bench_of: Callable[..., Bench]) -> Bench:
+    return bench_of("luma", model="luma-ray-3.2-reframe")
+
+
+def _reframe(path: Path, **more: Any) -> GenerationRequest:
+    source = (Conditioning(role=Role.SOURCE_VIDEO, path=path),)
+    prompt = "more of the beach"
+    return GenerationRequest(model="luma-ray-3.2-reframe", prompt=prompt, conditionings=source, **more)
+
+
+def test_a_video_is_handed_over_and_given_another_shape(reframing: Bench, video: Path) -> None:
+    assert sha256_of(reframing.make(_reframe(video, aspect_ratio="9:16"))) == sha256(reframing.server.clip)
+    (order,) = reframing.server.did("create")
+    name = order.json["source"]["file_id"]
+    assert reframing.contract.uploads[name] == video.read_bytes()  # type: ignore[attr-defined]
+    assert order.json == {
+        "model": "ray-3.2",
+        "type": "video_reframe",
+        "prompt": "more of the beach",
+        "aspect_ratio": "9:16",
+        "source": {"file_id": name},
+        "video": {"resolution": "720p"},
+    }
+
+
+@pytest.mark.parametrize(("resolution", "amount"), [("540p", 0.48), ("720p", 0.96), ("1080p", 2.88), ("360p", None)])
+def test_another_shape_is_paid_by_the_second(
+    reframing: Bench, video: Path, resolution: str, amount: float | None
+) -> None:
+    resolved = reframing.resolved(_reframe(video, aspect_ratio="21:9", resolution=resolution))
+    assert resolved.num_frames == 8 * 24
+    cost = reframing.generator().estimate(resolved).cost
+    assert (None if cost is None else cost.amount) == amount
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({}, "which shape"),
+        ({"aspect_ratio": "9:16", "resolution": "1080p"}, "upright clips"),
+        ({"aspect_ratio": "1:1", "duration_seconds": 5}, "as long as the video"),
+        ({"aspect_ratio": "1:1", "options": {"strength": "auto"}}, "no such option"),
+    ],
+    ids=["no shape", "upright in 1080p", "a length", "strength"],
+)
+def test_what_cannot_be_reframed_is_refused_before_it_is_sent(
+    reframing: Bench, video: Path, wish: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UnsupportedValue, match=words):
+        reframing.resolved(_reframe(video, **wish))
+    assert reframing.server.requests == []
+
+
+def test_an_edit_in_1080p_may_be_upright(editing: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "upright.mp4"
+    path.write_bytes(clip(72, 128, 2.0))
+    resolved = editing.resolved(_edit(path, resolution="1080p", aspect_ratio="9:16"))
+    assert (resolved.width, resolved.height) == (1080, 1920)

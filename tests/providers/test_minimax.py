@@ -191,6 +191,26 @@ def test_the_price_follows_the_resolution(bench: Bench) -> None:
     assert [cost.amount for cost in costs if cost] == [0.4, 0.4, 0.4, 1.95]
 
 
+def _with_references(bench: Bench, number: int) -> GenerationRequest:
+    request = bench.goldens[3].request
+    return replace(request, conditionings=request.conditionings * number, duration_seconds=5, resolution="768P")
+
+
+@pytest.mark.parametrize(("number", "amount"), [(1, 0.4), (5, 0.4), (6, 0.44), (9, 0.56)])
+def test_references_beyond_the_fifth_cost_more(bench: Bench, number: int, amount: float) -> None:
+    cost = price_of(bench.spec, bench.resolved(_with_references(bench, number)))
+    assert cost is not None
+    assert cost.amount == amount
+
+
+def test_nine_references_are_sent_and_ten_are_refused(bench: Bench) -> None:
+    bench.make(_with_references(bench, 9))
+    (order,) = bench.server.did("create")
+    assert [item.get("role") for item in order.json["content"]] == [None, *["reference_image"] * 9]
+    with pytest.raises(UnsupportedValue, match="up to 9"):
+        bench.resolved(_with_references(bench, 10))
+
+
 # -- the first version ----------------------------------------------------------------------------------------------
 
 OLD = GenerationRequest(model="minimax-hailuo-2.3", prompt="a fox in the snow")

@@ -344,3 +344,13 @@ def test_whoever_chooses_a_model_that_is_gone_is_told_since_when_and_what_to_use
     gone = studio.registry.catalog.get(model).retirement
     assert gone is not None
     assert gone.evidence
+
+
+@pytest.mark.parametrize(("answers", "charged"), [(1, "unknown"), (2, "yes")], ids=["waiting", "running"])
+def test_a_task_that_is_stopped_while_it_runs_is_paid_for_and_of_one_that_waits_nobody_knows(
+    bench_of: Callable[[str], Bench], answers: int, charged: str
+) -> None:
+    bench = bench_of("runway")
+    bench.run.cancel_when = lambda: len(bench.server.did("poll")) >= answers
+    assert bench.fails().details["charged"] == charged
+    assert len(bench.server.did("cancel")) == 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from studio.catalog.remote import Surcharge
 from studio.generator import Cost
 from studio.pricing import price_basis, price_of
+from studio.request import Conditioning, Role
 from tests.studio.resolving.rows import local_row, remote_row, resolved
 
 FREE_OF_RULES: dict[str, Any] = {"currency": "USD", "as_of": "2026-11-20", "evidence": "cloud.example/prices"}
@@ -49,6 +54,26 @@ def price(prices: dict[str, Any] = LIST, **fields: Any) -> Cost | None:
 )
 def test_the_first_rule_that_fits_counts(fields: dict[str, Any], amount: float) -> None:
     assert price(**fields) == Cost(amount=amount, currency="USD")
+
+
+@pytest.mark.parametrize(("number", "amount"), [(1, 1.2), (2, 1.2), (3, 1.25), (4, 1.3)])
+def test_references_beyond_those_that_are_free_cost_more(tmp_path: Path, number: int, amount: float) -> None:
+    extra = {"per": "reference", "free": 2, "amount": 0.05}
+    prices = FREE_OF_RULES | {"rules": [{"amount": 0.2}], "surcharges": [extra]}
+    spec = remote_row(prices=prices)
+    picture = Conditioning(role=Role.REFERENCE, path=tmp_path / "any.png")
+    clip = replace(resolved(spec), conditionings=(picture,) * number)
+    assert price_of(spec, clip) == Cost(amount=amount, currency="USD")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"amount": 1}, {"amount": 1, "per": "reference", "option": "x"}, {"amount": 1, "option": "x", "free": 2}],
+    ids=["of nothing", "of both", "free options"],
+)
+def test_a_surcharge_says_what_costs(extra: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"surcharge|free"):
+        Surcharge.model_validate(extra)
 
 
 def test_nothing_costs_less_than_the_minimum() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from studio.catalog.loader import Catalog
+from studio.catalog.loader import Catalog, load_catalog
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.errors import MissingPackage, UnknownModel, UnsupportedValue
 from studio.registry import Registry, load_catalog_with_plugins
+from studio.request import GenerationRequest
 
 PLUGIN_ROW = """
 [[models]]
@@ -149,6 +150,36 @@ def test_a_generator_is_made_once_with_its_row_and_the_settings(site: Path, sett
     assert registry.generator("two") is not one
     assert one.spec.id == "one"
     assert vars(one)["settings"] is settings
+
+
+def test_a_generator_is_the_same_by_each_of_its_names(site: Path, settings: Settings) -> None:
+    registry = Registry(Catalog(models=(row("one", aliases=["first", "uno"]),)), settings)
+    one = registry.generator("uno")
+    assert registry.generator("one") is one
+    assert registry.generator("first") is one
+
+
+@pytest.mark.parametrize(
+    ("alias", "words"),
+    [
+        ("sora", "retired on 2026-09-24; use openai-videos instead"),
+        ("veo", "retired on 2026-10-22; use gemini-omni-1.2-flash instead"),
+        ("dream-machine", "retired on 2026-11-22; use luma-ray-3.2 instead"),
+        ("stability-stable-video", "retired on 2026-06-30; use svd-xt instead"),
+        ("gen-3", "retired on 2026-07-30; use runway-gen4-turbo instead"),
+        ("gen4_aleph", "retired on 2026-07-30; use runway-aleph2 instead"),
+    ],
+)
+def test_the_usual_name_of_a_model_that_is_gone_says_since_when_and_what_to_use(
+    settings: Settings, alias: str, words: str
+) -> None:
+    with pytest.raises(UnsupportedValue, match=words):
+        Registry(load_catalog(), settings).generator(alias)
+
+
+def test_a_request_by_another_name_is_kept_under_the_rows_id(settings: Settings) -> None:
+    generator = Registry(load_catalog(), settings).generator("hailuo")
+    assert generator.resolve(GenerationRequest(model="hailuo", prompt="a fox")).model == "minimax-h3"
 
 
 def test_an_unknown_model_is_refused(settings: Settings) -> None:

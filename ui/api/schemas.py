@@ -79,6 +79,7 @@ class Progress(BaseModel):
     done: int
     total: int
     eta_seconds: float | None
+    detail: str = ""
 
 
 class Attempt(BaseModel):

@@ -34,7 +34,8 @@ def generation_progress() -> Iterator[Callable[[JobProgress], None]]:
 
         def show(progress: JobProgress) -> None:
             eta = "" if progress.eta_seconds is None else f"{progress.eta_seconds:.0f} s left"
-            bar.update(task, description=progress.stage, completed=progress.done, total=progress.total or None, eta=eta)
+            words = f"{progress.stage} ({progress.detail})" if progress.detail else progress.stage
+            bar.update(task, description=words, completed=progress.done, total=progress.total or None, eta=eta)
 
         yield show
 
@@ -43,16 +44,17 @@ class _Lines:
     """One line for each stage and each tenth of the steps."""
 
     def __init__(self) -> None:
-        self._last: tuple[str, int] | None = None
+        self._last: tuple[str, str, int] | None = None
 
     def show(self, progress: JobProgress) -> None:
         tenth = 10 * progress.done // progress.total if progress.total else 0
-        if (progress.stage, tenth) == self._last:
+        if (progress.stage, progress.detail, tenth) == self._last:
             return
-        self._last = (progress.stage, tenth)
+        self._last = (progress.stage, progress.detail, tenth)
         steps = f" {progress.done}/{progress.total}" if progress.total else ""
         eta = f", {progress.eta_seconds:.0f} s left" if progress.eta_seconds is not None else ""
-        print_note(f"{progress.stage}{steps}{eta}")
+        detail = f" ({progress.detail})" if progress.detail else ""
+        print_note(f"{progress.stage}{detail}{steps}{eta}")
 
 
 @contextmanager

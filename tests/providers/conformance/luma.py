@@ -168,9 +168,10 @@ class LumaContract(Contract):
     def _create(self, request: Request, jobs: Jobs) -> Response:
         body = request.json
         fixed: dict[str, object] = {"model": ("ray-3.2",), "prompt": _is_prompt, "video": dict}
-        if body.get("type") == "video_edit":
-            only_fields(body, {**fixed, "type": str, "source": dict})
-            self._require_edit(body)
+        if body.get("type") in ("video_edit", "video_reframe"):
+            shape = {"aspect_ratio": _RATIOS} if body["type"] == "video_reframe" else {}
+            only_fields(body, {**fixed, "type": str, "source": dict, **shape})
+            self._require_source(body)
         else:
             only_fields(body, {**fixed, "type": ("video",), "aspect_ratio": _RATIOS})
             only_fields(body["video"], {"resolution": _TIERS, "duration": ("5s", "10s")}, _VIDEO)
@@ -178,10 +179,13 @@ class LumaContract(Contract):
         job = jobs.create(**body)
         return Response(status=201, body=self.answer(job, "queued"), headers={**_MORE, "X-RateLimit-Limit": "30"})
 
-    def _require_edit(self, body: Mapping[str, Any]) -> None:
+    def _require_source(self, body: Mapping[str, Any]) -> None:
         only_fields(body["source"], {"file_id": str})
         if self._state(body["source"]["file_id"]) != "ready":
             raise Refusal(422, "", "source.file_id: the file is not ready")
+        if body["type"] == "video_reframe":
+            only_fields(body["video"], {"resolution": _TIERS})
+            return
         only_fields(body["video"], {"resolution": _TIERS, "edit": dict})
         edit = body["video"]["edit"]
         only_fields(edit, {}, {"auto_controls": (True,), "strength": str})

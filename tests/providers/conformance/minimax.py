@@ -135,6 +135,8 @@ class MiniMaxContract(Contract):
             {"ratio": ("adaptive", *_RATIOS), "aigc_watermark": bool},
         )
         roles = _roles_of(request.json["content"])
+        if len(roles) > 9:
+            raise Refusal(400, message="invalid params, at most 9 images")
         if any(role.endswith("_frame") for role in roles) and "reference_image" in roles:
             raise Refusal(400, message="frame roles and reference roles exclude each other")
         if not roles and request.json.get("ratio", "adaptive") == "adaptive":

@@ -41,6 +41,8 @@ height = { min = 64, max = 256, default = 64, step = 16 }
 num_frames = { min = 5, max = 81, default = 17, step = 4, offset = 1 }
 frame_rate = { min = 1, max = 60, default = 16 }
 """
+ALIASED = ROW.replace('id = "acme-one"', 'id = "acme-one"\naliases = ["micro"]')
+OTHER = '[[models]]\nid = "acme-two"\nextends = "acme-one"\naliases = ["micro"]'
 
 
 def load(folder: Path, *files: str) -> Catalog:
@@ -82,6 +84,43 @@ def test_an_unknown_id_is_refused_with_the_closest_ones() -> None:
     with pytest.raises(UnknownModel) as caught:
         CATALOG.get("zzzzzzzzzz")
     assert "micro-wan" in (caught.value.allowed or "")
+
+
+ALIASES = {
+    "sora": "sora-2",
+    "sora2": "sora-2",
+    "veo": "gemini-veo-3.1",
+    "veo-3.1": "gemini-veo-3.1",
+    "dream-machine": "luma-ray-2",
+    "luma-dream-machine": "luma-ray-2",
+    "ray-2": "luma-ray-2",
+    "stable-video-diffusion": "stability-svd",
+    "stability-stable-video": "stability-svd",
+    "gen3a_turbo": "runway-gen3a-turbo",
+    "gen-3": "runway-gen3a-turbo",
+    "gen4_aleph": "runway-gen4-aleph",
+    "gen4.5": "runway-gen4.5",
+    "gen-4.5": "runway-gen4.5",
+    "gen4_turbo": "runway-gen4-turbo",
+    "hailuo": "minimax-h3",
+    "pika": "fal-pika-2.2",
+}
+
+
+@pytest.mark.parametrize("alias", list(ALIASES))
+def test_a_model_is_found_by_the_name_that_people_try(alias: str) -> None:
+    assert CATALOG.get(alias) is CATALOG.get(ALIASES[alias])
+    assert CATALOG.get(alias).id == ALIASES[alias]
+
+
+def test_no_alias_is_inherited() -> None:
+    assert sorted(alias for spec in CATALOG for alias in spec.aliases) == sorted(ALIASES)
+
+
+def test_an_id_comes_before_an_alias() -> None:
+    one, two = CATALOG.get("micro-wan"), CATALOG.get("micro-svd")
+    confused = Catalog(models=(one.model_copy(update={"aliases": (two.id,)}), two))
+    assert confused.get(two.id) is two
 
 
 def test_models_are_found_by_task() -> None:
@@ -158,6 +197,11 @@ def option(kind: str, default: str, more: str = "") -> str:
         ([ROW.replace("parameters_count", "weigth")], ["0.toml: acme-one.weigth", "not permitted"]),
         ([ROW.replace("text-to-video", "text-to-song")], ["0.toml: acme-one.tasks.0", "got text-to-song"]),
         ([ROW.replace('name = "Acme One"', 'extends = "nobody"')], ["0.toml: acme-one.extends", "no row 'nobody'"]),
+        ([ALIASED.replace("micro", "micro-wan")], ["0.toml: acme-one.aliases", "micro-wan has this name already"]),
+        ([ALIASED, OTHER], ["1.toml: acme-two.aliases", "acme-one has this name already"]),
+        ([ALIASED.replace("micro", "sora")], ["0.toml: acme-one.aliases", "sora-2 has this name already"]),
+        ([ALIASED.replace('"micro"', '"a", "a"')], ["0.toml: acme-one.aliases", "acme-one has this name already"]),
+        ([ALIASED.replace("micro", "Micro Wan")], ["0.toml: acme-one.aliases.0"]),
         ([ROW.replace("acme.video:Acme", "acme video")], ["0.toml: acme-one.generator"]),
         ([ROW + "max_pixels = 4000"], ["0.toml: acme-one.parameters", "64x64 has more than 4000 pixels"]),
         ([ROW + "sizes = [[128, 64]]"], ["0.toml: acme-one.parameters", "none of the allowed sizes"]),

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from studio.app import Studio
 from studio.config import Settings
-from studio.errors import Moderated, RequestError, StillRunning, StoreBusy, SubmitUnknown
+from studio.errors import Moderated, RequestError, StillRunning, StoreBusy, SubmitUnknown, Unreachable
 from studio.generator import Cost, RawClip, RunContext
 from studio.jobs.job import Job, newest_order
 from studio.jobs.lease import Stopped
@@ -216,3 +216,47 @@ def test_a_bill_that_is_no_amount_is_left_out(studio: Studio, monkeypatch: pytes
     (entry,) = Ledger(studio.store).entries(job_id=job.id)
     assert (entry.money, entry.source, entry.units) == (Money(amount=1.0, currency="USD"), "list price", None)
     assert studio.desk.job(job.id).billed is None
+
+
+def test_a_provider_that_cannot_be_reached_for_a_while_costs_no_job_its_order(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Provider(studio, monkeypatch, [Unreachable("no answer"), Unreachable("no answer"), None])
+    job = submit(studio)
+    drain(studio)
+    assert studio.desk.job(job.id).state == JobState.SUCCEEDED
+    assert (provider.ordered, len(provider.resumed)) == (1, 2)
+    assert states(studio, job) == ["charged"]
+
+
+def test_a_job_with_an_open_order_is_not_changed_without_consent(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Provider(studio, monkeypatch, [StillRunning("it takes long"), None])
+    job = submit(studio)
+    drain(studio)
+    with pytest.raises(RequestError, match="may be paid for"):
+        studio.desk.retry(job.id, {"seed": 2})
+    studio.desk.retry(job.id, {"seed": 2}, order_again=True)
+    drain(studio)
+    assert studio.desk.job(job.id).state == JobState.SUCCEEDED
+    assert (provider.ordered, len(provider.resumed)) == (2, 0)
+
+
+def test_an_order_that_does_not_fit_the_request_is_not_taken_for_none(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an update that reads requests in another way."""
+    provider = Provider(studio, monkeypatch, [StillRunning("it takes long"), None])
+    job = submit(studio)
+    drain(studio)
+    row = studio.store.job(job.id)
+    assert row is not None
+    assert row.operation is not None
+    changed = row.operation | {"request": "another digest"}
+    with studio.store.transaction() as session:
+        session.execute(sa.update(JobRow).where(JobRow.id == job.id).values(operation=changed))
+    studio.desk.retry(job.id)
+    drain(studio)
+    assert studio.desk.job(job.id).reason == FailureReason.SUBMIT_UNKNOWN
+    assert (provider.ordered, len(provider.resumed)) == (1, 0)
