@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from providers.faults import Charged, Complaint, Kind
-from providers.lengths import as_long_as_its_video
+from providers.lengths import as_long_as_its_video, longer_than_its_video
 from providers.pictures import Attachment, Attachments
 from providers.remote import RemoteGenerator
 from providers.states import Charge, Result, State, Status
@@ -46,7 +46,6 @@ _TASKS = {
     Task.TEXT_TO_VIDEO: "text_to_video",
     Task.IMAGE_TO_VIDEO: "image_to_video",
     Task.REFERENCE_TO_VIDEO: "reference_to_video",
-    Task.VIDEO_TO_VIDEO: "edit",
 }
 # What a picture is for is said in the prompt ("Use tags in your prompt" in the documentation).
 _TAGS = {Task.IMAGE_TO_VIDEO: "<FIRST_FRAME>", Task.FIRST_LAST_FRAME_TO_VIDEO: "<FIRST_FRAME> <LAST_FRAME>"}
@@ -69,7 +68,10 @@ _PER_DAY = re.compile(r"per.?(day|month)", re.IGNORECASE)
 
 
 class GeminiOmni(RemoteGenerator):
-    """One model of the Interactions API. Tags in the prompt say which picture comes first, and which last."""
+    """One model of the Interactions API. Tags in the prompt say which picture comes first, and which last.
+
+    The row's settings: `extends_to`, to how many seconds a video is made longer; a row without it edits videos.
+    """
 
     states: ClassVar[Mapping[str, State]] = {
         "queued": State.QUEUED,
@@ -100,8 +102,12 @@ class GeminiOmni(RemoteGenerator):
     charged: ClassVar[Mapping[Kind, Charged]] = {JobExpired: "unknown", OutputExpired: "yes"}
 
     def resolve(self, request: GenerationRequest) -> ResolvedRequest:
-        """Fill and check a request; one that edits a video is as long as that."""
-        return super().resolve(as_long_as_its_video(request))
+        """Fill and check a request; one that edits a video is as long as that, one that extends it says by how much."""
+        most = self.spec.settings.get("extends_to")
+        if most is None:
+            return super().resolve(as_long_as_its_video(request))
+        resolved = super().resolve(request)
+        return longer_than_its_video(resolved, self.seconds_of(resolved), most)
 
     def order(self, request: ResolvedRequest, attachments: Attachments, tag: str) -> Call:  # noqa: ARG002
         """Return the call that begins an interaction in the background; it takes no name of ours.
@@ -110,11 +116,14 @@ class GeminiOmni(RemoteGenerator):
         """
         chosen = self.format_of(request)
         form = {"type": "video", "resolution": chosen.resolution, "delivery": "uri"}
+        work = self._work(request)
         if attachments.video is None:
-            form |= {"aspect_ratio": chosen.aspect_ratio, "duration": f"{self.seconds_of(request)}s"}
+            form["aspect_ratio"] = chosen.aspect_ratio
+        if work != "edit":
+            form["duration"] = f"{self.seconds_of(request)}s"
         config: dict[str, Any] = {"seed": request.seed}
-        if request.task in _TASKS:
-            config["video_config"] = {"task": _TASKS[request.task]}
+        if work is not None:
+            config["video_config"] = {"task": work}
         body = {
             "model": self.model_name(request),
             "input": [{"type": "user_input", "content": [*_media(attachments), _words(request)]}],
@@ -175,6 +184,12 @@ class GeminiOmni(RemoteGenerator):
         if answer.status == 429 and _PER_DAY.search(answer.text):
             kind = QuotaUsedUp
         return super().refusal(answer) if kind is None else self.fault(kind, complaint, answer=answer)
+
+    def _work(self, request: ResolvedRequest) -> str | None:
+        """Return what the provider calls a request's task."""
+        if request.task is Task.VIDEO_TO_VIDEO:
+            return "extend" if "extends_to" in self.spec.settings else "edit"
+        return _TASKS.get(request.task)
 
     def _finished(self, data: Mapping[str, Any], word: str) -> Status:
         """Return the status of a completed interaction. One without a clip was withheld, unless a clip was counted."""

@@ -33,11 +33,17 @@ from studio.errors import (
     TooManyJobs,
 )
 from studio.keys import FROM_KEYRING, missing_key
-from studio.request import ResolvedRequest
+from studio.request import ResolvedRequest, Task
 
 ACCESS_VARIABLE = "KLINGAI_ACCESS_KEY"
 TOKEN_SECONDS, TOKEN_EARLY_SECONDS = 1800, 5
 _TEXT, _IMAGE = "v1/videos/text2video", "v1/videos/image2video"
+_PATHS = {
+    Task.TEXT_TO_VIDEO: _TEXT,
+    Task.IMAGE_TO_VIDEO: _IMAGE,
+    Task.FIRST_LAST_FRAME_TO_VIDEO: _IMAGE,
+    Task.REFERENCE_TO_VIDEO: "v1/videos/multi-image2video",
+}
 _TASKS = "tasks"
 _MODERATION = re.compile(r"risk control|sensitive|content polic|moderat", re.IGNORECASE)
 
@@ -100,15 +106,16 @@ class Kling(RemoteGenerator):
             "negative_prompt": request.negative_prompt,
             "image": first and first.link,
             "image_tail": last and last.link,
+            "image_list": [{"image": item.link} for item in attachments.references] or None,
             "mode": form.sent_as,
-            "sound": "on" if request.generate_audio else "off",
+            "sound": None if self.remote.audio == "none" else "on" if request.generate_audio else "off",
             "cfg_scale": request.options.get("cfg_scale"),
             "aspect_ratio": None if first else form.aspect_ratio,
             "duration": str(self.seconds_of(request)),
             "external_task_id": tag,
         }
         given = {name: value for name, value in body.items() if value not in (None, "")}
-        return Call(method="POST", path=_IMAGE if first else _TEXT, json=given)
+        return Call(method="POST", path=_PATHS[request.task], json=given)
 
     def handle(self, answer: Answer) -> dict[str, Any]:
         """Return the job's id, and the path below which it is asked for."""
@@ -124,10 +131,11 @@ class Kling(RemoteGenerator):
         return Call(method="GET", path=f"{handle['path']}/{handle['id']}")
 
     def lookups(self, tag: str) -> tuple[Call, ...]:
-        """Ask by our name for the job; in the older style, where texts and where pictures are animated."""
+        """Ask by our name for the job; in the older style, wherever the row's tasks are ordered."""
         if self._is_by_path:
             return (Call(method="GET", path=_TASKS, params={"external_task_ids": tag}),)
-        return tuple(Call(method="GET", path=f"{path}/{tag}") for path in (_TEXT, _IMAGE))
+        paths = dict.fromkeys(_PATHS[task] for task in self.spec.tasks)
+        return tuple(Call(method="GET", path=f"{path}/{tag}") for path in paths)
 
     def found(self, answer: Answer, tag: str) -> dict[str, Any] | None:
         """Return the handle of the job with our name."""

@@ -1,4 +1,4 @@
-"""How long a clip becomes where its provider does not ask for that: as long as the video that it is made from."""
+"""How long a clip becomes that is made from a video: as long as that, or longer by what is asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from studio.errors import UnsupportedValue
 from studio.media import probe_video
-from studio.request import GenerationRequest, Role
+from studio.request import GenerationRequest, ResolvedRequest, Role
 
 _SLACK_SECONDS = 0.05
 
@@ -26,3 +26,22 @@ def as_long_as_its_video(request: GenerationRequest) -> GenerationRequest:
             raise UnsupportedValue(words, field=field, got=asked, fix="leave it out, or cut the video first")
     seconds = probe_video(video.path, field="video").duration_seconds
     return replace(request, duration_seconds=math.ceil(seconds - _SLACK_SECONDS)) if seconds else request
+
+
+def longer_than_its_video(resolved: ResolvedRequest, added: int, most: float) -> ResolvedRequest:
+    """Return a request that extends a video, with a remark on how long the clip becomes: the video and what is added.
+
+    added, most: seconds that are asked for, and how long a clip may become.
+    Raises `UnsupportedValue`, `UnreadableMedia`.
+    """
+    video = resolved.conditioning(Role.SOURCE_VIDEO)
+    seconds = None if video is None else probe_video(video.path, field="video").duration_seconds
+    if not seconds:
+        return resolved
+    if seconds + added > most + _SLACK_SECONDS:
+        raise UnsupportedValue(
+            "the clip would become too long", field="duration_seconds", got=f"{seconds:.4g} s and {added} s more",
+            allowed=f"up to {most:g} s with the video", fix="ask for fewer seconds, or cut the video first",
+        )  # fmt: skip
+    remark = f"duration_seconds: the clip is the video of {seconds:.4g} s and {added} s more"
+    return replace(resolved, warnings=(*resolved.warnings, remark))

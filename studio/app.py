@@ -140,7 +140,7 @@ class Studio:
             return estimate
         reference = self.registry.catalog.get(resolved.model).settings.get("reference", {})
         seconds = reference.get("load_seconds", 0.0) + median(paces) * work_of(resolved.as_json())
-        return replace(estimate, seconds=seconds, basis=f"time from {len(paces)} runs here; {estimate.basis}")
+        return replace(estimate, seconds=seconds, basis=f"time from {_runs(len(paces))} here; {estimate.basis}")
 
     def generate(
         self,

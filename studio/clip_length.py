@@ -32,7 +32,7 @@ def frame_rate_of(spec: ModelSpec, wanted: Fraction | None, remarks: Remarks) ->
         words = ", ".join(f"{rate:g}" for rate in rules.frame_rates) or rules.frame_rate.describe()
         remarks.lacking(
             UnsupportedValue(
-                f"{spec.id} does not do this", field="frame_rate", got=wanted, allowed=f"{words} frames per second"
+                f"{spec.id} does not do this", field="frame_rate", got=wanted, allowed=f"{words.removesuffix(' only')} frames per second"
             )
         )
         return default

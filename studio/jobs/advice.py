@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from studio.errors import Canceled, EnvironmentFault, Moderated, RequestError, StudioError, SubmitUnknown
+from studio.errors import (
+    Canceled,
+    EnvironmentFault,
+    Moderated,
+    ProviderFailed,
+    RequestError,
+    StudioError,
+    SubmitUnknown,
+)
 from studio.jobs.job import is_open_order
 from studio.jobs.quarantine import Quarantine
 from studio.jobs.states import FailureReason
+
+_PAID = {"yes": "it is paid for all the same", "unknown": "it may be paid for all the same"}
 
 
 def advise(quarantine: Quarantine, job_id: str, error: StudioError) -> StudioError:
@@ -17,7 +27,22 @@ def advise(quarantine: Quarantine, job_id: str, error: StudioError) -> StudioErr
         error.advise(f"the clip is kept: `studio quarantine retry {job_id}` seals it without generating again")
     elif quarantine.has_checkpoints(job_id):
         error.advise(f"what was sampled is kept: `studio queue retry {job_id}` goes on from there")
+    elif isinstance(error, ProviderFailed):
+        error.advise(_after_order(job_id, error))
     return error
+
+
+def _after_order(job_id: str, error: ProviderFailed) -> str:
+    """Return what a provider's failure advises, with the job's id, and whether what failed is paid for."""
+    retry = f"studio queue retry {job_id}"
+    fix = (error.fix or "").replace("`studio queue retry` the job", f"`{retry}`")
+    words = [fix.replace("`studio queue retry`", f"`{retry}`").replace("studio queue retry JOB", retry)]
+    if isinstance(error, SubmitUnknown) and retry not in words[0]:
+        words.append(f"`{retry}` asks once more what became of it, `{retry} --order-again` orders anew")
+    paid = _PAID.get(str(error.details.get("charged")), "") if error.details.get("ended") else ""
+    if paid not in words[0]:
+        words.append(paid)
+    return "; ".join(item for item in words if item)
 
 
 def interrupted(job_id: str, saved: Mapping[str, Any] | None) -> Canceled:

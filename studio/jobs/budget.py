@@ -25,8 +25,8 @@ from studio.library.tables import BatchRow, JobRow, LedgerRow
 from studio.money import Money
 
 _CENT_FRACTION = 1e-6
-_WISH, _LEAVE = "--max-cost", "leave out --max-cost, or use a model whose price is known"
-_ALLOW = "add --allow-unknown-cost to `studio batch run` to let such jobs run"
+_WISH, _BATCH = "--max-cost", "--budget"
+_ALLOW = "`studio batch run --allow-unknown-cost` lets such jobs run"
 # Whoever looks what is left, and then orders, does so alone: any number that nobody else in the database uses.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(91625968982)"
 
@@ -236,7 +236,7 @@ def _over(budget: Budget, spent: float, wanted: float) -> OverBudget:
         field=budget.setting,
         got=", ".join(parts),
         allowed=f"{budget.money} in all",
-        fix=f"raise {budget.setting}, or {'wish for less' if budget.setting == _WISH else 'run fewer remote jobs'}",
+        fix=f"raise {budget.setting}, or {'ask for less' if budget.setting == _WISH else 'run fewer remote jobs'}",
     )
 
 

@@ -258,6 +258,47 @@ def test_a_video_that_is_too_long_to_be_edited_is_refused_before_it_is_sent(benc
     assert bench.server.requests == []
 
 
+def _extension(path: Path, version: str = "1.2", **more: Any) -> GenerationRequest:
+    source = (Conditioning(role=Role.SOURCE_VIDEO, path=path),)
+    model = f"gemini-omni-{version}-flash-extend"
+    return GenerationRequest(model=model, prompt="then it rains", seed=3, conditionings=source, **more)
+
+
+def test_a_video_is_extended_by_the_seconds_that_are_asked_for(bench_of: Callable[..., Bench], video: Path) -> None:
+    bench = bench_of("gemini", model="gemini-omni-1.2-flash-extend")
+    request = _extension(video, duration_seconds=7)
+    resolved = bench.resolved(request)
+    assert resolved.warnings[-1].endswith("the clip is the video of 3 s and 7 s more")
+    cost = bench.generator().estimate(resolved).cost
+    assert cost is not None
+    assert cost.amount == 0.49
+    assert sha256_of(bench.make(request)) == sha256(bench.server.clip)
+    (order,) = bench.server.did("create")
+    assert order.json["model"] == MODEL
+    assert [part["type"] for part in order.json["input"][0]["content"]] == ["video", "text"]
+    assert order.json["generation_config"] == {"seed": 3, "video_config": {"task": "extend"}}
+    form = {"type": "video", "delivery": "uri", "resolution": "720p", "duration": "7s"}
+    assert order.json["response_format"] == form
+
+
+@pytest.mark.parametrize(("version", "most"), [("1.2", 30), ("1.1", 40)], ids=["1.2", "1.1"])
+def test_an_extended_video_has_a_longest_length_by_model(
+    bench_of: Callable[..., Bench], tmp_path: Path, version: str, most: int
+) -> None:
+    bench = bench_of("gemini", model=f"gemini-omni-{version}-flash-extend")
+    path = tmp_path / "long.mp4"
+    path.write_bytes(clip(64, 36, most - 5.0))
+    assert bench.resolved(_extension(path, version, duration_seconds=5)).num_frames == 5 * 24
+    with pytest.raises(UnsupportedValue, match=f"up to {most} s with the video"):
+        bench.resolved(_extension(path, version, duration_seconds=6))
+    with pytest.raises(UnsupportedValue, match="3 to 10"):
+        bench.resolved(_extension(path, version, duration_seconds=11))
+    path.write_bytes(clip(64, 36, most - 2.0))
+    with pytest.raises(UnsupportedValue, match=f"up to {most - 3} s"):
+        bench.resolved(_extension(path, version))
+    assert bench.server.requests == []
+
+
 @pytest.mark.parametrize("prompt", ["<FIRST_FRAME> it turns", "[# Sources <FIRST_FRAME>@Image1] it turns"])
 def test_tags_that_the_user_wrote_are_left_as_they_are(bench: Bench, prompt: str) -> None:
     image = bench.goldens[1].request

@@ -216,6 +216,31 @@ def test_an_order_of_turbo_whose_answer_was_lost_is_found_by_our_name(turbo: Ben
     assert len(turbo.server.did("create")) == 1
 
 
+def _of_references(bench: Bench) -> GenerationRequest:
+    return next(golden.request for golden in bench.goldens if golden.name.startswith("reference"))
+
+
+def test_an_order_with_references_is_looked_for_where_it_went(bench_of: BenchOf) -> None:
+    bench = bench_of("kling", model="kling-v1.6-references")
+    bench.set(Faults(create="reset after"))
+    assert type(bench.fails(_of_references(bench))) is SubmitUnknown
+    bench.server.faults = Faults()
+    assert sha256_of(bench.resume()) == sha256(bench.server.clip)
+    assert {request.path.rpartition("/")[0] for request in bench.server.did("poll")} == {"/v1/videos/multi-image2video"}
+
+
+def test_references_have_a_price_and_no_sound(bench_of: BenchOf) -> None:
+    bench = bench_of("kling", model="kling-v1.6-references")
+    request = _of_references(bench)
+    cost = price_of(bench.spec, bench.resolved(request))
+    assert cost is not None
+    assert cost.amount == 0.98
+    with pytest.raises(UnsupportedValue, match="up to 4"):
+        bench.resolved(replace(request, conditionings=request.conditionings * 3))
+    with pytest.raises(UnsupportedValue, match="makes no sound"):
+        bench.resolved(replace(request, generate_audio=True))
+
+
 @pytest.mark.parametrize("model", ["kling-v3", "kling-v3-turbo"])
 def test_an_order_that_never_arrived_stays_unknown_and_is_not_sent_again(bench_of: BenchOf, model: str) -> None:
     bench = bench_of("kling", model=model)

@@ -136,6 +136,13 @@ class VideoRequest(RequestFields):
         ),
     ] = None
     label: Annotated[VisibleLabel | None, Field(description="Drawn into the picture.")] = None
+    max_cost: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})? [A-Za-z]{3}$",
+            description='A remote clip that would cost more, or nobody knows what, is refused: "1.50 USD".',
+        ),
+    ] = None
 
 
 class JobChanges(Ask):

@@ -20,6 +20,9 @@ from ui.api.wishes import changes_of
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 JobId = Annotated[str, Path(max_length=80, description="Id of the job.")]
+OrderAgain = Annotated[
+    bool, Query(description="Order anew from the provider, although the first order may be paid for.")
+]
 _NOT_SHOWN = frozenset({"client_key"})
 
 
@@ -101,13 +104,13 @@ def resume_job(job_id: JobId, here: Here) -> Any:
     responses=answers(404, 409, *WITH_BODY),
     openapi_extra=json_body(asks.JobChanges, required=False),
 )
-async def retry_job(job_id: JobId, request: Request, here: Here) -> Any:
+async def retry_job(job_id: JobId, request: Request, here: Here, order_again: OrderAgain = False) -> Any:
     """Put a job that failed or was canceled into the queue again, with or without changes to its request."""
     asked = await read_optional_json(request, asks.JobChanges)
 
     def retry() -> Job:
         changes = None if asked is None else changes_of(asked)
-        return here.studio.desk.retry(here.job(job_id).id, changes or None)
+        return here.studio.desk.retry(here.job(job_id).id, changes or None, order_again=order_again)
 
     return job_json(await run_in_threadpool(retry), here)
 

@@ -17,6 +17,7 @@ from studio.catalog.schema import ModelSpec
 from studio.consistency.policy import Policy
 from studio.errors import StudioError, UnreadableMedia, UnsupportedValue
 from studio.jobs.job import JobWish
+from studio.money import Money
 from studio.request import Conditioning, GenerationRequest, Role
 from ui.api.asks import ImageReference, JobChanges, Options, VideoRequest
 from ui.api.bodies import refusal_of_errors
@@ -75,7 +76,8 @@ def generation_request(
 def wish_of(asked: VideoRequest, client_key: str | None) -> JobWish:
     """Return how the job is to be run."""
     policy = None if asked.on_fail is None else Policy.parse(asked.on_fail)
-    return JobWish(priority=asked.priority, client_key=client_key, on_fail=policy, label=asked.label)
+    most = None if asked.max_cost is None else Money.parse(asked.max_cost)
+    return JobWish(priority=asked.priority, client_key=client_key, on_fail=policy, label=asked.label, max_cost=most)
 
 
 def changes_of(asked: JobChanges) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def generation_progress() -> Iterator[Callable[[JobProgress], None]]:
         def show(progress: JobProgress) -> None:
             eta = "" if progress.eta_seconds is None else f"{progress.eta_seconds:.0f} s left"
             words = f"{progress.stage} ({progress.detail})" if progress.detail else progress.stage
-            bar.update(task, description=words, completed=progress.done, total=progress.total or None, eta=eta)
+            bar.tasks[0].total = progress.total or None  # update() takes None for "as it is"
+            bar.update(task, description=words, completed=progress.done, eta=eta)
 
         yield show
 

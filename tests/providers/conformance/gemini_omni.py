@@ -190,10 +190,14 @@ class GeminiOmniContract(Contract):
         for part in body["input"][0]["content"]:
             _require_part(part)
         times = tuple(f"{seconds}s" for seconds in _SECONDS[body["model"]])
-        edits = body["generation_config"].get("video_config") == {"task": "edit"}
-        shape = {"aspect_ratio": ("16:9", "9:16"), "duration": times}
+        work = (body["generation_config"].get("video_config") or {}).get("task")
+        shape: dict[str, object] = {"aspect_ratio": ("16:9", "9:16"), "duration": times}
+        if work in ("edit", "extend"):
+            shape = {} if work == "edit" else {"duration": tuple(f"{seconds}s" for seconds in range(3, 11))}
+            if [part["type"] for part in body["input"][0]["content"]] != ["video", "text"]:
+                raise Refusal(400, "", f"to {work} takes one video")
         fixed = {"type": ("video",), "delivery": ("uri",), "resolution": ("360p", "720p", "1080p", "4k")}
-        only_fields(body["response_format"], fixed | ({} if edits else shape))
+        only_fields(body["response_format"], fixed | shape)
         only_fields(body["generation_config"], {"seed": lambda seed: 0 <= seed < 2**31}, {"video_config": dict})
         only_fields(body["generation_config"].get("video_config", {}), {}, {"task": _TASKS})
         job = jobs.create(id=f"v1_Chd{len(jobs)}canary", **body)

@@ -49,6 +49,8 @@ class KlingContract(Contract):
         return (
             Route("POST /v1/videos/text2video", self._from_text, does="create"),
             Route("POST /v1/videos/image2video", self._from_image, does="create"),
+            Route("POST /v1/videos/multi-image2video", self._from_references, does="create"),
+            Route("GET /v1/videos/multi-image2video/{id}", self._query, does="poll"),
             Route("GET /v1/videos/text2video/{id}", self._query, does="poll"),
             Route("GET /v1/videos/image2video/{id}", self._query, does="poll"),
             Route("POST /text-to-video/kling-3.0-turbo", self._turbo_from_text, does="create"),
@@ -93,6 +95,30 @@ class KlingContract(Contract):
                 json=sent | {"image": RAW_BASE64, "image_tail": RAW_BASE64},
             ),
             Golden(
+                name="reference, ten seconds",
+                request=GenerationRequest(
+                    model="kling-v1.6-references",
+                    prompt="a fox in the snow",
+                    negative_prompt="rain",
+                    resolution="1080p",
+                    aspect_ratio="1:1",
+                    duration_seconds=10,
+                    conditionings=pictures.as_reference() * 2,
+                ),
+                path="/v1/videos/multi-image2video",
+                headers=headers,
+                json={
+                    "model_name": "kling-v1-6",
+                    "prompt": "a fox in the snow",
+                    "negative_prompt": "rain",
+                    "image_list": [{"image": RAW_BASE64}] * 2,
+                    "mode": "pro",
+                    "aspect_ratio": "1:1",
+                    "duration": "10",
+                    "external_task_id": TAG,
+                },
+            ),
+            Golden(
                 name="1080p with sound",
                 request=GenerationRequest(**asked, **more, aspect_ratio="9:16", duration_seconds=15),
                 path=text,
@@ -127,6 +153,21 @@ class KlingContract(Contract):
     def _from_image(self, request: Request, jobs: Jobs) -> Response:
         return self._create(request, jobs, {"image": RAW_BASE64}, {"prompt": _is_prompt, "image_tail": RAW_BASE64})
 
+    def _from_references(self, request: Request, jobs: Jobs) -> Response:
+        known = {
+            "negative_prompt": _is_prompt,
+            "mode": ("std", "pro"),
+            "duration": ("5", "10"),
+            "aspect_ratio": _RATIOS,
+            **_TAG,
+        }
+        only_fields(request.json, {"model_name": ("kling-v1-6",), "prompt": _is_prompt, "image_list": list}, known)
+        if not 1 <= len(request.json["image_list"]) <= 4:
+            raise Refusal(400, "1201", "image_list must hold 1 to 4 images", "image_list")
+        for item in request.json["image_list"]:
+            only_fields(item, {"image": RAW_BASE64})
+        return self._begun(request, jobs)
+
     def _create(
         self, request: Request, jobs: Jobs, required: dict[str, object], optional: dict[str, object]
     ) -> Response:
@@ -139,6 +180,9 @@ class KlingContract(Contract):
             **_TAG,
         }
         only_fields(request.json, {"model_name": ("kling-v3",), **required}, {**known, **optional})
+        return self._begun(request, jobs)
+
+    def _begun(self, request: Request, jobs: Jobs) -> Response:
         tag = self._new_tag(request.json.get("external_task_id"), jobs)
         job = jobs.create(id=f"8{len(jobs):017}", tag=tag, path=request.path)
         return _envelope(self._task(job, "submitted"))
