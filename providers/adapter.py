@@ -209,6 +209,7 @@ def _is_web_address(text: str) -> bool:
 def _is_near(host: str) -> bool:
     """Say whether a host is this machine, or has an address of a private network."""
     try:
-        return not ipaddress.ip_address(host).is_global
+        address = ipaddress.ip_address(host)
+        return not (address.is_global or address.is_link_local)  # a cloud's metadata service is no provider
     except ValueError:
         return host == "localhost" or "." not in host or host.endswith((".local", ".internal", ".lan", ".home.arpa"))

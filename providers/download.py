@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from providers.leash import Leash
 from providers.network import PublicTransport, require_public, trust
 from providers.wire import is_web_address, origin_of
 from studio.disk import is_full, require_room
@@ -28,6 +28,7 @@ from studio.errors import (
     UnreadableMedia,
 )
 from studio.media import EncodedClip, probe_video, sniff_mime_type
+from studio.media.boxes import top_level_boxes
 from studio.redaction import redact
 
 MAX_CLIP_BYTES = 2 * 2**30
@@ -108,11 +109,14 @@ def _fetch(url: str, draft: Path, origin: Origin, pause: Callable[[float], None]
             client = stack.enter_context(client_for(url, origin, is_own=is_own))
             headers = {"accept-encoding": "identity", **(origin.headers if is_own else {})}
             try:
-                with client.stream("GET", url, headers=headers) as response:
+                leash = Leash(DEADLINE_SECONDS, lambda: pause(0))
+                traced = {"trace": leash.trace}
+                with leash, client.stream("GET", url, headers=headers, extensions=traced) as response:
                     if response.is_redirect:
                         url = _target_of(response, url)
                         continue
                     _take(response, draft, origin, pause)
+                    _require_whole(draft)
                     return
             except httpx.TransportError as error:
                 kind = Unreachable if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) else DownloadBroken
@@ -196,16 +200,25 @@ def _take(response: httpx.Response, draft: Path, origin: Origin, pause: Callable
 
 
 def _copy(response: httpx.Response, file: BinaryIO, origin: Origin, pause: Callable[[float], None]) -> int:
-    size, end = 0, time.monotonic() + DEADLINE_SECONDS
+    size = 0
     for block in response.iter_raw(_BLOCK_BYTES):
         size += len(block)
         if size > origin.limit_bytes:
             raise _refused("the result is larger than any clip", f"over {size} bytes", f"up to {origin.limit_bytes}")
-        if time.monotonic() > end:
-            raise DownloadBroken("the clip comes too slowly", got=f"{size} bytes in {DEADLINE_SECONDS:.0f} s")
         file.write(block)
         pause(0)
     return size
+
+
+def _require_whole(draft: Path) -> None:
+    """Refuse a file whose own boxes say that it goes on: not all lengths that servers tell are true."""
+    if sniff_mime_type(draft) not in ("video/mp4", "video/quicktime"):
+        return
+    with open(draft, "rb") as file:
+        end = max((start + size for _kind, start, size in top_level_boxes(file)), default=0)
+    size_bytes = draft.stat().st_size
+    if end > size_bytes:
+        raise DownloadBroken("the clip came cut off", got=f"{size_bytes} bytes", allowed=f"{end} bytes")
 
 
 def _kept(draft: Path, folder: Path) -> EncodedClip:

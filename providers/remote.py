@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from providers.adapter import Adapter
+from providers.deaf import Deaf
 from providers.download import Origin, fetch_clip, keep_clip
 from providers.faults import Complaint
 from providers.pictures import Attachment, attachments_of
@@ -198,11 +199,11 @@ class RemoteGenerator(Adapter):
             try:
                 status = self._until_done(handle, run)
             except KeyboardInterrupt as interrupt:
-                status, fetching = self._canceled(handle, run, interrupt), _Deaf(run)
+                status, fetching = self._canceled(handle, run, interrupt), Deaf(run)
             except Canceled as canceled:
                 if canceled.details:  # the provider's own word
                     raise
-                status, fetching = self._canceled(handle, run, canceled), _Deaf(run)
+                status, fetching = self._canceled(handle, run, canceled), Deaf(run)
             return self._fetched(status, handle, fetching)
         except StudioError as error:
             if error.details.get("ended"):
@@ -292,7 +293,7 @@ class RemoteGenerator(Adapter):
 
     def _canceled(self, handle: Mapping[str, Any], run: RunContext, canceled: BaseException) -> Status:
         """Stop the job at the provider. Returns its status if it is done all the same: it is paid for and kept."""
-        quiet = _Deaf(run)
+        quiet = Deaf(run, CANCEL_SECONDS)
         name, remote = self.remote.provider_name, self.remote
         call = self.cancellation(handle) if remote.cancel != "none" else None
         refused: StudioError | None = None
@@ -385,16 +386,3 @@ def _ended(error: StudioError) -> StudioError:
     """Return an error with which an order has come to its end: asking for it again would bring nothing."""
     error.details = {**error.details, "ended": True}
     return error
-
-
-class _Deaf:
-    """A `RunContext` that does not hear that it is canceled: what is to be cleaned up is not to be canceled again."""
-
-    def __init__(self, run: RunContext) -> None:
-        self._run = run
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._run, name)
-
-    def raise_if_canceled(self) -> None:
-        """Go on."""

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import tenacity
 
+from providers.leash import Leash
 from providers.network import trust
 from studio.errors import ProtocolError, SubmitUnknown, Unreachable
 from studio.redaction import redact
@@ -26,7 +26,8 @@ MAX_ANSWER_BYTES = 96 * 2**20  # a clip may come inside an answer, in base64
 MAX_TRIES, MAX_WAIT_SECONDS = 8, 60.0
 MAX_RETRY_AFTER_SECONDS = 600.0
 _TOLD_BYTES = 20_000
-MAX_ANSWER_SECONDS = 600.0  # for one that comes drop by drop
+# For an answer from its first to its last byte. An order is waited for longer: not to know costs more.
+ORDER_SECONDS, QUESTION_SECONDS = 600.0, 120.0
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0, pool=15.0)
 _USER_AGENT = "local-video-studio"
 # Failures that show that nothing of the request was sent.
@@ -138,24 +139,21 @@ class Wire:
         self.base_url = base_url.rstrip("/")
         self._authorize = authorize
         self._poll_seconds = poll_seconds
-        new_client = partial(
-            httpx.Client,
+        # No connection is used twice: one that was idle may be closed at the other end just when an order is sent over
+        # it, and then nobody would know what became of the order.
+        self._client = httpx.Client(
             timeout=_TIMEOUT,
             transport=transport,
             verify=trust(),
             follow_redirects=False,
             trust_env=urlsplit(base_url).hostname not in _LOOPBACK,  # no proxy knows this machine by that name
             headers={"user-agent": _USER_AGENT, "accept": "application/json"},
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
-        self._client = new_client()
-        # A connection that has been idle may be closed at the other end just when the order is sent over it, and then
-        # nobody would know what became of the order.
-        self._fresh_client = new_client(limits=httpx.Limits(max_keepalive_connections=0))
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Let go of the connection."""
         self._client.close()
-        self._fresh_client.close()
 
     def is_own(self, url: str) -> bool:
         """Say whether an address lies on the provider's own origin, where the key may go."""
@@ -177,7 +175,7 @@ class Wire:
         nobody knows whether it was taken: no answer, half an answer, or one that says that the server failed.
         """
         try:
-            answer = self._send(call, self._fresh_client)
+            answer = self._send(call, ORDER_SECONDS)
         except _NOT_SENT as error:
             raise self._unreachable(error) from error
         except (httpx.HTTPError, ProtocolError) as error:
@@ -218,7 +216,7 @@ class Wire:
             reraise=True,
         )
         try:
-            return retrying(self._asked, call, is_final)
+            return retrying(self._asked, call, is_final, lambda: pause(0))
         except _Again as trouble:
             if trouble.answer is not None and trouble.answer.status == 429:
                 return trouble.answer
@@ -241,16 +239,17 @@ class Wire:
         error.details = facts
         return error
 
-    def _asked(self, call: Call, is_final: Callable[[Answer], bool]) -> Answer:
+    def _asked(self, call: Call, is_final: Callable[[Answer], bool], look: Callable[[], None]) -> Answer:
         try:
-            answer = self._send(call, self._client)
+            answer = self._send(call, QUESTION_SECONDS, look)
         except httpx.HTTPError as error:
             raise _Again(None, _words(error)) from error
         if answer.status in _PASSING and not is_final(answer):
             raise _Again(answer, f"HTTP {answer.status}")
         return answer
 
-    def _send(self, call: Call, client: httpx.Client) -> Answer:
+    def _send(self, call: Call, seconds: float, look: Callable[[], None] = lambda: None) -> Answer:
+        """Send a call and read its answer, within so many seconds. look: may raise to break it off."""
         url = self.address(call)
         files = {name: (part.name, part.content, part.mime_type) for name, part in (call.files or {}).items()}
         form: dict[str, Any] = {"json": dict(call.json)} if call.json is not None else {}
@@ -258,13 +257,25 @@ class Wire:
             parts = [(name, (None, value.encode())) for name, value in (call.form or {}).items()]
             form = {"files": [*parts, *files.items()]}
         headers = {**self._authorize(), **call.headers, "accept-encoding": "identity"}
-        with client.stream(call.method, url, params=dict(call.params) or None, headers=headers, **form) as response:
-            return Answer(
-                status=response.status_code,
-                headers={name.lower(): value for name, value in response.headers.items()},
-                body=_read(response),
-                path=call.path,
-            )
+        params = dict(call.params) or None
+        leash = Leash(seconds, look)
+        try:
+            with (
+                leash,
+                self._client.stream(
+                    call.method, url, params=params, headers=headers, extensions={"trace": leash.trace}, **form
+                ) as response,
+            ):
+                return Answer(
+                    status=response.status_code,
+                    headers={name.lower(): value for name, value in response.headers.items()},
+                    body=_read(response),
+                    path=call.path,
+                )
+        except httpx.TransportError as error:
+            if leash.is_late:
+                raise httpx.ReadTimeout(f"no whole answer in {seconds:.0f} s") from error
+            raise
 
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
         return Unreachable(
@@ -316,12 +327,10 @@ def briefly(seconds: float) -> Callable[[float], None]:
 
 
 def _read(response: httpx.Response) -> bytes:
-    """Return a body, unpacked, up to `MAX_ANSWER_BYTES`. Raises `ProtocolError` for a larger or an endless one."""
-    content, end = bytearray(), time.monotonic() + MAX_ANSWER_SECONDS
+    """Return a body, unpacked, up to `MAX_ANSWER_BYTES`. Raises `ProtocolError` for a larger one."""
+    content = bytearray()
     for block in response.iter_raw():
         content += block
-        if time.monotonic() > end:
-            raise ProtocolError("an answer comes too slowly", got=f"{len(content)} bytes in {MAX_ANSWER_SECONDS:.0f} s")
         if len(content) > MAX_ANSWER_BYTES:
             raise ProtocolError("an answer is far too long", got=f"over {MAX_ANSWER_BYTES} bytes")
     packing = response.headers.get("content-encoding", "identity").lower()

@@ -140,7 +140,8 @@ class Studio:
             return estimate
         reference = self.registry.catalog.get(resolved.model).settings.get("reference", {})
         seconds = reference.get("load_seconds", 0.0) + median(paces) * work_of(resolved.as_json())
-        return replace(estimate, seconds=seconds, basis=f"time from {_runs(len(paces))} here; {estimate.basis}")
+        runs = "1 run" if len(paces) == 1 else f"{len(paces)} runs"
+        return replace(estimate, seconds=seconds, basis=f"time from {runs} here; {estimate.basis}")
 
     def generate(
         self,

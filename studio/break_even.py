@@ -11,6 +11,7 @@ from typing import Any, Literal
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.costs import missing_settings, work_line
+from studio.errors import UnsupportedValue
 from studio.ledger import LOCAL, REMOTE, Entry, EntryState, Ledger
 from studio.library.store import Store
 from studio.money import Money
@@ -59,9 +60,9 @@ def break_even(store: Store, settings: Settings, registry: Registry, models: Seq
     """Compare this machine with all that was ordered in the last 90 days, or with each of these models.
 
     A model of which nothing was ordered is compared by its list price, for a clip as it is by default.
-    Raises `UnknownModel`.
+    Raises `UnknownModel`, `UnsupportedValue` for a model of this machine.
     """
-    specs: list[ModelSpec | None] = [registry.catalog.get(model) for model in models]
+    specs: list[ModelSpec | None] = [_remote_spec(registry, model) for model in models]
     now = datetime.now(UTC)
     entries = Ledger(store).entries(now - timedelta(days=DAYS))
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -85,6 +86,14 @@ def break_even(store: Store, settings: Settings, registry: Registry, models: Seq
             )
         )
     return found
+
+
+def _remote_spec(registry: Registry, model: str) -> ModelSpec:
+    spec = registry.catalog.get(model)
+    if spec.where != REMOTE:
+        raise UnsupportedValue("this model runs here; it is what is compared", field="model", got=model,
+                               allowed="a model of a provider", fix="`studio models` lists them")  # fmt: skip
+    return spec
 
 
 def _ledger_prices(entries: Sequence[Entry]) -> list[Money]:
@@ -166,7 +175,7 @@ def _what_is_missing(result: BreakEven, settings: Settings) -> str:
     """Return why there is no answer, in a sentence; empty if there is one."""
     missing = missing_settings(settings)
     if missing:
-        return f"No answer without {' and '.join(missing)}: set what is missing, see the README's settings."
+        return f"No answer without {', '.join(missing)}: set what is missing, see the README's settings."
     if result.local is None:
         return f"No answer: this machine made no clip in the last {DAYS} days, so that nobody knows how long one takes."
     if result.remote is None:
@@ -186,11 +195,13 @@ def _what_is_missing(result: BreakEven, settings: Settings) -> str:
 
 def _told(result: BreakEven) -> str:
     source = " (list price)" if result.source == "list price" else ""
-    minute = f"{result.remote} remote{source}, {result.local} here"
-    pair = f"{minute}, for a minute of output; {result.hardware} a month besides"
+    sums = (result.remote, result.local, result.hardware, result.remote_month, result.local_month)
+    remote, local, hardware, there, here = (None if money is None else money.rounded() for money in sums)
+    minute = f"{remote} remote{source}, {local} here"
+    pair = f"{minute}, for a minute of output; {hardware} a month besides"
     if result.minutes is None:
         begin = f"This machine never pays: {pair}."
     else:
         begin = f"From {result.minutes:.1f} minutes of output a month on, this machine costs less: {pair}."
-    costs = f"{result.remote_month} remote, {result.local_month} here: {result.cheaper} is cheaper"
+    costs = f"{there} remote, {here} here: {result.cheaper} is cheaper"
     return f"{begin} This month so far: {result.volume:.1f} minutes, which cost {costs}."

@@ -29,10 +29,10 @@ def frame_rate_of(spec: ModelSpec, wanted: Fraction | None, remarks: Remarks) ->
         any(abs(wanted - rate) < _SAME_RATE for rate in rates) if rates else rules.frame_rate.allows(float(wanted))
     )
     if not is_allowed:
-        words = ", ".join(f"{rate:g}" for rate in rules.frame_rates) or rules.frame_rate.describe()
+        words = ", ".join(f"{rate:g}" for rate in rules.frame_rates) or f"{rules.frame_rate.describe()}, in"
         remarks.lacking(
             UnsupportedValue(
-                f"{spec.id} does not do this", field="frame_rate", got=wanted, allowed=f"{words.removesuffix(' only')} frames per second"
+                f"{spec.id} does not do this", field="frame_rate", got=wanted, allowed=f"{words} frames per second"
             )
         )
         return default

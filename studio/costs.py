@@ -24,7 +24,7 @@ class OrderLine:
     """Orders of one group in one currency. currency: None for those of which nobody knows what they cost.
 
     clip_seconds: of output. charged, unsettled: amounts; unsettled is what open orders and those of unknown cost count
-    with. per_minute: of output, what was charged or may have been; None without output.
+    with. per_minute: of output, what was charged or may have been; None without output. free: orders that cost nothing.
     """
 
     key: str
@@ -34,6 +34,7 @@ class OrderLine:
     charged: float
     unsettled: float
     per_minute: float | None
+    free: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +181,7 @@ def _order_line(key: str, currency: str | None, entries: Sequence[Entry]) -> Ord
         charged=charged,
         unsettled=round(unknown + _total(entries, EntryState.OPEN), 6),
         per_minute=round((charged + unknown) / (seconds / 60), 6) if is_known else None,
+        free=sum(entry.state is EntryState.FREE for entry in entries),
     )
 
 

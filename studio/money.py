@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MONEY_WORDS = 'an amount and a currency, such as "5 USD" or "2.50 EUR"'
@@ -36,6 +36,10 @@ class Money:
     def as_json(self) -> dict[str, Any]:
         """Return the parts as a JSON object."""
         return {"amount": self.amount, "currency": self.currency}
+
+    def rounded(self) -> Money:
+        """Return it in whole cents, unless it is so little that they would hide it."""
+        return replace(self, amount=round(self.amount, 2)) if self.amount >= 0.1 else self
 
     def __str__(self) -> str:
         digits = 2 if round(self.amount, 2) == round(self.amount, 6) else 4

@@ -168,6 +168,8 @@ def _without_words(text: str, words: Iterable[str]) -> str:
     for word in sorted(fit, key=len, reverse=True):
         for form in _forms(word):
             text = text.replace(form, MASK)
+        if word.lower() in (folded := text.lower()) and len(folded) == len(text):  # as host names are written
+            text = re.sub(re.escape(word), MASK, text, flags=re.IGNORECASE)
     return text
 
 

@@ -52,8 +52,12 @@ def interrupted(job_id: str, saved: Mapping[str, Any] | None) -> Canceled:
     """
     if saved is None or not is_open_order(saved):
         return Canceled()
-    error = Canceled("canceled here; what was ordered goes on at the provider, and costs what it costs")
-    error.advise(f"`studio queue retry {job_id}` waits for it, and orders nothing")
+    if saved["operation"].get("state") == "submitted":
+        error = Canceled("canceled here; what was ordered goes on at the provider, and costs what it costs")
+        error.advise(f"`studio queue retry {job_id}` waits for it, and orders nothing")
+    else:
+        error = Canceled("canceled here, while the order was sent: nobody knows whether it was taken, and costs")
+        error.advise(f"`studio queue retry {job_id}` asks the provider if it can tell, and orders nothing")
     error.details = {"provider": saved["operation"].get("provider"), "charged": "unknown"}
     return error
 

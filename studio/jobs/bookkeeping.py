@@ -109,6 +109,9 @@ class Books:
         def work(session: Session) -> None:
             job = _held(session, lease)
             entry = latest(session, lease.job_id, number)
+            estimate = Money.from_json(job.estimate)
+            if money and estimate and money.currency == estimate.currency and money.amount > 2 * estimate.amount:
+                _log.warning("job %s: billed %s, estimated %s", lease.job_id, money, estimate)
             if entry is not None:
                 write_charge(entry, money, units, unit)
                 session.flush()

@@ -70,7 +70,7 @@ def batch_budget(batch_id: str, data: dict[str, Any] | None) -> Budget | None:
     if money is None:
         return None
     unknown = bool((data or {}).get("allows_unknown"))
-    return Budget(name="this batch", money=money, setting="--budget", allows_unknown=unknown, batch_id=batch_id)
+    return Budget(name="this batch", money=money, setting=_BATCH, allows_unknown=unknown, batch_id=batch_id)
 
 
 def require_room_for(store: Store, budget: Budget, costs: Sequence[Money | None]) -> None:
@@ -249,5 +249,15 @@ def _unknown(budget: Budget, costs: Sequence[Money | None], number: int) -> Over
         field=budget.setting,
         got=what,
         allowed=f"costs in {budget.money.currency}",
-        fix=_LEAVE if budget.setting == _WISH else _ALLOW,
+        fix=_way_out(budget, others),
     )
+
+
+def _way_out(budget: Budget, currencies: Sequence[str]) -> str:
+    """Say what to do about a cost that cannot be held against a budget. currencies: of the cost, where it is known."""
+    if len(currencies) == 1:
+        way = f"give {budget.setting} in {currencies[0]}"
+    else:
+        leave = "unset" if budget.since is not None else "leave out"
+        way = f"{leave} {budget.setting}, or use a model whose price is known"
+    return way if budget.setting == _WISH else f"{way}; {_ALLOW}"

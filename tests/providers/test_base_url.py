@@ -40,3 +40,12 @@ def test_plain_http_beyond_this_machine_is_refused_where_a_key_would_be_sent(
     monkeypatch.setenv("RUNWAYML_BASE_URL", "http://runway.example")
     with pytest.raises(EnvironmentFault, match="readable by everybody"):
         bench.make()
+
+
+def test_no_key_goes_to_the_metadata_service_of_a_cloud(
+    bench_of: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_of("runway")
+    monkeypatch.setenv("RUNWAYML_BASE_URL", "http://169.254.169.254")
+    with pytest.raises(EnvironmentFault, match="readable by everybody"):
+        bench.make()

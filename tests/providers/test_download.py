@@ -9,7 +9,8 @@ import pytest
 
 from providers.download import Origin, client_for, fetch_clip
 from providers.network import PublicTransport
-from studio.errors import DownloadRefused
+from studio.errors import DownloadBroken, DownloadRefused
+from tests.providers.conformance.clips import clip
 
 PROXY = "http://127.0.0.1:9"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -61,3 +62,26 @@ def test_what_is_excepted_from_the_proxy_is_looked_at_all_the_same(
         assert isinstance(client._transport, PublicTransport)
     with client_for("https://cdn.example/clip.mp4", origin, is_own=True) as client:  # it is the user's own choice
         assert not isinstance(client._transport, PublicTransport)
+
+
+def test_a_clip_that_is_cut_off_under_a_length_that_fits_is_asked_for_again_and_not_kept(tmp_path: Path) -> None:
+    whole, asked = clip(), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        content = whole[: len(whole) // 2] if len(asked) == 1 else whole
+        return httpx.Response(200, content=content, headers={"content-type": "video/mp4"})
+
+    acme = Origin(name="Acme", base_url="https://acme.example", transport=httpx.MockTransport(answer))
+    kept = fetch_clip("https://acme.example/clip.mp4", tmp_path, acme, lambda _seconds: None)
+    assert kept.path.read_bytes() == whole
+    assert len(asked) == 2
+
+
+def test_a_clip_that_is_cut_off_every_time_leaves_nothing(tmp_path: Path) -> None:
+    half = clip()[:-100]
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=half))
+    acme = Origin(name="Acme", base_url="https://acme.example", transport=transport)
+    with pytest.raises(DownloadBroken, match="cut off"):
+        fetch_clip("https://acme.example/clip.mp4", tmp_path, acme, lambda _seconds: None)
+    assert list(tmp_path.iterdir()) == []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from studio.request import Conditioning, GenerationRequest, Role
 from tests.providers.bench import Bench
+from tests.providers.conformance.clips import clip
 from tests.providers.conformance.faults import Faults
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -141,6 +144,22 @@ def test_luma_knows_every_field_that_we_send(luma: Bench, monkeypatch: pytest.Mo
         form.validate_python(luma.server.did("create")[0].json)
     with pytest.raises(pydantic.ValidationError):
         form.validate_python({"prompt": "a fox", "video": {"length": "5s"}})
+
+
+@pytest.mark.parametrize("work", ["edit", "reframe"])
+def test_luma_sends_what_we_send_of_a_video(bench_of: Callable[..., Bench], tmp_path: Path, work: str) -> None:
+    library = pytest.importorskip("luma_agents")
+    bench = bench_of("luma", model=f"luma-ray-3.2-{work}")
+    path = tmp_path / "video.mp4"
+    path.write_bytes(clip(64, 36, 2.0))
+    source = (Conditioning(role=Role.SOURCE_VIDEO, path=path),)
+    bench.make(GenerationRequest(model=bench.spec.id, prompt="wider", aspect_ratio="21:9", conditionings=source))
+    base_url = bench.server.base_url(bench.contract)
+    with library.Luma(auth_token=bench.contract.key, base_url=base_url, max_retries=0) as client:
+        client.generations.create(**bench.server.did("create")[0].json)
+    ours, other = bench.server.did("create")
+    assert (other.path, other.json) == (ours.path, ours.json)
+    assert ours.json["type"] == f"video_{work}"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

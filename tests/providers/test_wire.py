@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 
 import providers.wire as wire_module
 from providers.wire import MAX_TRIES, Answer, Call, Part, Wire, briefly, origin_of, patient
-from studio.errors import ProtocolError, SubmitUnknown, Unreachable
+from studio.errors import Canceled, ProtocolError, SubmitUnknown, Unreachable
 
 KEY = "key-canary-123456"
 Script = Callable[[socket.socket, int], None]
@@ -123,16 +124,41 @@ def test_an_order_never_takes_a_connection_that_the_other_side_may_just_be_closi
         assert [request.split(b" ")[0] for request in server.requests] == [b"GET", b"POST"]
 
 
-def test_an_answer_that_comes_drop_by_drop_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    def drip(connection: socket.socket, _number: int) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(100):
-            connection.sendall(b" ")
-            time.sleep(0.02)
+def drip(beginning: bytes, connection: socket.socket, _number: int) -> None:
+    """Send a beginning, and then a byte now and then."""
+    connection.sendall(beginning)
+    for _ in range(500):
+        connection.sendall(b"x")
+        time.sleep(0.02)
 
-    monkeypatch.setattr(wire_module, "MAX_ANSWER_SECONDS", 0.1)
-    with line(drip) as (_, wire), pytest.raises(SubmitUnknown, match="too slowly"):
+
+SLOW_BODY = partial(drip, b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+SLOW_HEADERS = partial(drip, b"HTTP/1.1 200 OK\r\nX-Header: ")
+
+
+@pytest.mark.parametrize("script", [SLOW_BODY, SLOW_HEADERS], ids=["body", "headers"])
+def test_an_answer_that_comes_drop_by_drop_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, script: Script
+) -> None:
+    monkeypatch.setattr(wire_module, "ORDER_SECONDS", 0.1)
+    started = time.monotonic()
+    with line(script) as (_, wire), pytest.raises(SubmitUnknown, match="no whole answer"):
         wire.order(Call(method="POST", path="/jobs", json={}))
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("script", [SLOW_BODY, SLOW_HEADERS], ids=["body", "headers"])
+def test_whoever_cancels_is_heard_in_the_middle_of_an_answer(script: Script) -> None:
+    def pause(_seconds: float) -> None:
+        if time.monotonic() - started > 0.3:
+            raise Canceled
+
+    started = time.monotonic()
+    with line(script) as (server, wire):
+        with pytest.raises(Canceled):
+            wire.ask(Call(method="GET", path="/jobs/1"), pause)
+        assert len(server.requests) == 1
+    assert time.monotonic() - started < 5
 
 
 def test_an_order_that_cannot_be_sent_is_known_not_to_be_taken() -> None:

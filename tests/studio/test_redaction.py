@@ -224,3 +224,7 @@ def test_a_megabyte_takes_less_than_a_few_seconds() -> None:
 @given(st.lists(st.sampled_from([*_PIECES, WORD, JWT, "https://h/p"]) | st.text(max_size=5), max_size=12).map("".join))
 def test_what_is_masked_once_stays_as_it_is(text: str) -> None:
     assert redact(redact(text)) == redact(text)
+
+
+def test_a_known_secret_is_masked_in_whatever_case_it_comes_back() -> None:
+    assert "canary" not in redact("no such host: canaryq7-zztop.example", secrets=["CanaryQ7-zzTop"])

@@ -50,6 +50,13 @@ def test_a_list_price_is_told_before_and_the_library_is_kept_where_it_is_wanted(
     assert SIGNATURE not in everything
 
 
+@pytest.mark.parametrize("provider", ["openrouter", "replicate"])
+def test_a_provider_of_many_models_is_shown_with_one_of_them(terminal: Terminal, provider: str) -> None:
+    told = terminal.json("demo", "--remote", "--provider", provider)
+    assert told["asset"]["model"] == f"{provider}-any"
+    assert told["provenance"]["state"] in ("valid", "trusted")
+
+
 @pytest.mark.slow
 def test_without_a_provider_the_embedded_model_makes_it(terminal: Terminal) -> None:
     told = terminal.json("demo")

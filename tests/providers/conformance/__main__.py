@@ -30,7 +30,12 @@ def main() -> None:
     with ConformanceServer(found, port=asked.port, clip=content) as server:
         server.reset(Faults(brief=True))
         variables = {
-            contract.name: {"model": contract.model, "environment": server.environment(contract)} for contract in found
+            contract.name: {
+                "model": contract.model,
+                "environment": server.environment(contract),
+                "options": dict(contract.options),
+            }
+            for contract in found
         }
         sys.stdout.write(f"{server.url}\n{json.dumps(variables)}\n")
         sys.stdout.flush()

@@ -102,6 +102,7 @@ class Contract:
     expected: for a fault of the order, an error other than the usual one.
     moderation_charged: what the error says of a moderated job. cancels: whether a running job can be stopped.
     expires: whether an address of a clip runs out, and asking for the job again gives another.
+    options: without which the row orders nothing, such as the name of a model.
     """
 
     name: ClassVar[str]
@@ -115,6 +116,7 @@ class Contract:
     moderation_charged: ClassVar[str] = "unknown"
     cancels: ClassVar[bool] = False
     expires: ClassVar[bool] = True
+    options: ClassVar[Mapping[str, str]] = {}
 
     # -- what a contract says -----------------------------------------------------------------------------------
 

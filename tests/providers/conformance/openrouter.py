@@ -55,6 +55,7 @@ class OpenRouterContract(Contract):
     root = "/api/v1"
     base_url_variable = "OPENROUTER_BASE_URL"
     keys = {"OPENROUTER_API_KEY": "sk-or-v1-canary-0f1e2d3c4b5a69788796a5b4c3d2e1f0"}  # noqa: RUF012
+    options = {"model": "google/veo-3.1"}  # noqa: RUF012
     walk = ("pending", "in_progress")
     endings = {"done": "completed", "failed": "failed", "moderated": "failed"}  # noqa: RUF012
 

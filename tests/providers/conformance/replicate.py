@@ -32,6 +32,7 @@ class ReplicateContract(Contract):
     model = "replicate-any"
     base_url_variable = "REPLICATE_BASE_URL"
     keys = {"REPLICATE_API_TOKEN": "r8_canary0f1e2d3c4b5a69788796a5b4c3d2e1f0"}  # noqa: RUF012
+    options = {"model": "maker/model"}  # noqa: RUF012
     walk = ("starting", "processing")
     endings = {  # noqa: RUF012
         "done": "succeeded",

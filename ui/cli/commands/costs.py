@@ -96,8 +96,9 @@ def _show(report: CostReport) -> None:
 
 def _order_row(line: OrderLine) -> tuple[str, ...]:
     known = line.currency
-    each = None if line.per_minute is None else _amount(line.per_minute, known)
-    charged = "not known" if known is None else _amount(line.charged, known)
+    each = None if line.per_minute is None else _amount(round(line.per_minute, 2), known)
+    unpriced = "nothing" if line.free == line.orders else "not known"
+    charged = unpriced if known is None else _amount(line.charged, known)
     unsettled = "-" if not line.unsettled else _amount(line.unsettled, known)
     return line.key, str(line.orders), f"{line.clip_seconds:.1f} s", charged, unsettled, each or "-"
 
@@ -110,7 +111,7 @@ def _work_row(line: WorkLine) -> tuple[str, ...]:
         f"{line.work_seconds / 3600:.2f} h",
         "-" if line.kwh is None else f"{line.kwh:.3f} kWh",
         _money(line.electricity),
-        _money(line.per_minute),
+        _money(None if line.per_minute is None else line.per_minute.rounded()),
     )
 
 

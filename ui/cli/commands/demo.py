@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from studio.app import Outcome, Studio
     from studio.config import Settings
     from studio.generator import Estimate
+    from studio.request import OptionValue
 
 ROOT = Path(__file__).parents[3]
 LOCAL_MODEL = "micro-wan"
@@ -58,14 +59,15 @@ def demo(
     with ExitStack() as stack:
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-demo-")))
         model, words = LOCAL_MODEL, _HONEST
+        options: Mapping[str, OptionValue] = {}
         settings = _settings(folder.resolve())
         studio = Studio(settings)
         if remote:
             played = _chosen(stack.enter_context(_playing()), provider)
-            model = played.model
+            model, options = played.model, played.options
             stack.enter_context(_sent_there(studio, played))
             words = _HONEST_REMOTE.format(name=_name_of(studio, model))
-        request = GenerationRequest(model=model, prompt=_PROMPT)
+        request = GenerationRequest(model=model, prompt=_PROMPT, options=options)
         _, estimate = studio.estimate(request)
         if not as_json:
             _announce(estimate)
@@ -78,10 +80,14 @@ def demo(
 
 @dataclass(frozen=True, kw_only=True)
 class _Played:
-    """A provider that a server on this machine plays. environment: what sends its adapter there."""
+    """A provider that a server on this machine plays. environment: what sends its adapter there.
+
+    options: without which the model makes nothing, such as the name of one of many.
+    """
 
     model: str
     environment: Mapping[str, str]
+    options: Mapping[str, str]
 
 
 def _settings(home: Path) -> Settings:
