@@ -70,7 +70,7 @@ def test_a_clip_that_is_cut_off_under_a_length_that_fits_is_asked_for_again_and_
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)
         content = whole[: len(whole) // 2] if len(asked) == 1 else whole
-        return httpx.Response(200, content=content, headers={"content-type": "video/mp4"})
+        return httpx.Response(200, stream=httpx.ByteStream(content), headers={"content-type": "video/mp4"})
 
     acme = Origin(name="Acme", base_url="https://acme.example", transport=httpx.MockTransport(answer))
     kept = fetch_clip("https://acme.example/clip.mp4", tmp_path, acme, lambda _seconds: None)
@@ -80,7 +80,7 @@ def test_a_clip_that_is_cut_off_under_a_length_that_fits_is_asked_for_again_and_
 
 def test_a_clip_that_is_cut_off_every_time_leaves_nothing(tmp_path: Path) -> None:
     half = clip()[:-100]
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=half))
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, stream=httpx.ByteStream(half)))
     acme = Origin(name="Acme", base_url="https://acme.example", transport=transport)
     with pytest.raises(DownloadBroken, match="cut off"):
         fetch_clip("https://acme.example/clip.mp4", tmp_path, acme, lambda _seconds: None)
