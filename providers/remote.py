@@ -41,10 +41,10 @@ from studio.errors import (
 from studio.generator import Estimate, RunContext
 from studio.jobs.failure import error_from
 from studio.media import EncodedClip
-from studio.pricing import price_basis, price_of
 from studio.redaction import redact
 from studio.request import GenerationRequest, ResolvedRequest
 from studio.resolve import resolve
+from studio.spending.pricing import price_basis, price_of
 
 SUBMITTING, SUBMITTED, UNKNOWN, ENDED = "submitting", "submitted", "unknown", "ended"
 _MAX_STRANGE_ANSWERS = 5

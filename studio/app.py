@@ -39,13 +39,13 @@ from studio.library.asset import Asset
 from studio.library.store import Store
 from studio.library.tables import JobRow
 from studio.making import Outcome, deliver_new, notices_of, work_of
-from studio.money import Money
 from studio.provenance.certificates import watermark_key
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
 from studio.provenance.stamp_queue import StampQueue
 from studio.recipe import Recipe, recipe_of
 from studio.registry import Readiness, Registry, load_catalog_with_plugins
 from studio.request import GenerationRequest, ResolvedRequest, Task
+from studio.spending.money import Money
 from studio.weights import PullProgress, WeightStore
 
 

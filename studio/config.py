@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from studio.consistency.policy import Policy
 from studio.errors import EnvironmentFault, StoreFault
 from studio.library.address import PostgresAddress
-from studio.money import Money
+from studio.spending.money import Money
 
 _FILE_SYSTEM = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
 # What these hold is not repeated in an error: a password may stand in it.

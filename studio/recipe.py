@@ -15,11 +15,11 @@ from typing import Any
 from studio.catalog.schema import ModelSpec
 from studio.errors import RequestError, UnreadableMedia, UnsupportedValue
 from studio.library.asset import Asset
-from studio.material import ARGUMENT_OF_ROLE, file_sha256
 from studio.provenance.inspect import C2paReading
 from studio.provenance.origin import Origin
 from studio.provenance.shown import one_line
 from studio.request import GenerationRequest, OptionValue, Role, Task
+from studio.resolving.material import ARGUMENT_OF_ROLE, file_sha256
 from studio.revision import revised
 
 MAX_OPTIONS = 100

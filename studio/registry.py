@@ -20,7 +20,7 @@ import importlib
 import importlib.util
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -42,10 +42,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether a model would run here. reason: one sentence on what is missing; empty when ready."""
+    """Whether a model would run here. reason: one sentence on what is missing; empty when ready. word: it in short."""
 
     ready: bool
     reason: str = ""
+    word: str = "ready"
 
 
 @runtime_checkable
@@ -79,14 +80,17 @@ class Registry:
 
     def readiness(self, spec: ModelSpec) -> Readiness:
         """Say whether this model would run here. Loads neither torch nor weights."""
-        reason = (
-            _retired(spec)
-            or _unserved(spec)
-            or _missing_package(spec)
-            or self._missing_weights(spec)
-            or self._missing_for_remote(spec)
-        )
-        return Readiness(ready=not reason, reason=reason)
+        questions: Mapping[str, Callable[[ModelSpec], str]] = {
+            "retired": _retired,
+            "not served": _unserved,
+            "no package": _missing_package,
+            "no weights": self._missing_weights,
+            "no key": self._missing_for_remote,
+        }
+        for word, question in questions.items():
+            if reason := question(spec):
+                return Readiness(ready=False, reason=reason, word=word)
+        return Readiness(ready=True)
 
     def _construct(self, spec: ModelSpec) -> Generator:
         if reason := _retired(spec) or (spec.generator is None and _unserved(spec)):

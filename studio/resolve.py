@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from studio.catalog.schema import FloatRange, IntegerRange, ModelSpec, Option
-from studio.clip_length import frame_rate_of, num_frames_of
 from studio.errors import UnsupportedValue
-from studio.material import Material, materials_of, task_of_roles
-from studio.picture_size import not_in_range, size_of
-from studio.remarks import Remarks
-from studio.remote_rules import audio_of, fit_material, refuse_excluded, refuse_long_prompt
 from studio.request import ON_UNSUPPORTED, GenerationRequest, OptionValue, ResolvedRequest, Role, Task
+from studio.resolving.clip_length import frame_rate_of, num_frames_of
+from studio.resolving.material import Material, materials_of, task_of_roles
+from studio.resolving.picture_size import not_in_range, size_of
+from studio.resolving.remarks import Remarks
+from studio.resolving.remote_rules import audio_of, fit_material, refuse_excluded, refuse_long_prompt
 
 MAX_SEED = 2**63 - 1
 MAX_PROMPT_CHARACTERS = 10_000

@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from studio.catalog.schema import ModelSpec
-from studio.clip_length import seconds_of
-from studio.picture_size import names_of
 from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role
+from studio.resolving.clip_length import seconds_of
+from studio.resolving.picture_size import names_of
 
 _INSTEAD_OF: Mapping[str, tuple[str, ...]] = {
     "width": ("resolution", "aspect_ratio"),

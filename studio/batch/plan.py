@@ -20,9 +20,9 @@ from studio.jobs.budget import batch_budget, require_room_for, standing_budgets,
 from studio.jobs.devices import require_device
 from studio.jobs.processes import Crew
 from studio.jobs.states import FINAL
-from studio.ledger import REMOTE
-from studio.money import Money
 from studio.request import ResolvedRequest
+from studio.spending.ledger import REMOTE
+from studio.spending.money import Money
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from studio.batch.entry import BatchEntry, BatchFile
 from studio.batch.faults import FaultList, in_words_of_a_file
 from studio.errors import EnvironmentFault, OutputRefused, StudioError
-from studio.material import reading_each_file_once
 from studio.request import GenerationRequest, ResolvedRequest
+from studio.resolving.material import reading_each_file_once
 
 
 def validate(

@@ -28,7 +28,10 @@ from studio.generator import Cost
 from studio.jobs.budget import require_room_to_order
 from studio.jobs.lease import Lease, LeaseLost, Stopped
 from studio.jobs.states import JobState
-from studio.ledger import (
+from studio.library.store import Store
+from studio.library.tables import JobRow, LedgerRow
+from studio.request import ResolvedRequest
+from studio.spending.ledger import (
     LOCAL,
     PROVIDER,
     REMOTE,
@@ -41,10 +44,7 @@ from studio.ledger import (
     settle,
     write_charge,
 )
-from studio.library.store import Store
-from studio.library.tables import JobRow, LedgerRow
-from studio.money import Money
-from studio.request import ResolvedRequest
+from studio.spending.money import Money
 
 # Errors that say nothing of an order that was sent before: it goes on at the provider.
 _SAYS_NOTHING = (EnvironmentFault, RateLimited, StillRunning, TooManyJobs)

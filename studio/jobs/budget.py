@@ -18,11 +18,11 @@ from studio.config import Settings
 from studio.errors import RequestError
 from studio.jobs.queue import NewJob
 from studio.jobs.states import JobState
-from studio.ledger import REMOTE, EntryState, is_of, latest, most_orders, orders_left, spent
 from studio.library.database import in_parts
 from studio.library.store import Store
 from studio.library.tables import BatchRow, JobRow, LedgerRow
-from studio.money import Money
+from studio.spending.ledger import REMOTE, EntryState, is_of, latest, most_orders, orders_left, spent
+from studio.spending.money import Money
 
 _CENT_FRACTION = 1e-6
 _WISH, _BATCH = "--max-cost", "--budget"

@@ -26,12 +26,12 @@ from studio.jobs.roll import WorkerView
 from studio.jobs.spending import forget_job
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.jobs.workshop import Workshop
-from studio.ledger import REMOTE, leave_orders
 from studio.library.database import in_parts
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
 from studio.request import GenerationRequest, ResolvedRequest
 from studio.revision import revised, wish_of
+from studio.spending.ledger import REMOTE, leave_orders
 
 # What a model failed at, or a provider that says no more than that: its order is over, another one is paid anew.
 _ORDERED_ANEW = ("GenerationFailed", "ProviderFailed")

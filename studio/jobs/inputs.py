@@ -16,10 +16,10 @@ from studio.disk import require_room, write_durably
 from studio.errors import UnreadableMedia
 from studio.jobs.quarantine import Quarantine
 from studio.library.shelf import SharedShelf
-from studio.material import file_sha256
 from studio.media import sniff_mime_type
 from studio.provenance.sidecar import SIDECAR_SUFFIX, record_beside
 from studio.request import Conditioning, ResolvedRequest
+from studio.resolving.material import file_sha256
 
 
 class Inputs:

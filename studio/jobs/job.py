@@ -13,7 +13,7 @@ from studio.errors import RequestError
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.tables import AttemptRow, JobRow
 from studio.media import Preview
-from studio.money import Money
+from studio.spending.money import Money
 
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from studio.jobs.states import FINAL
-from studio.ledger import leave_orders
 from studio.library.store import Store
 from studio.library.tables import JobRow
+from studio.spending.ledger import leave_orders
 
 # How an attempt ended that came to nothing for want of money.
 UNPAID = "unpaid"

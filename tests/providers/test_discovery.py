@@ -19,9 +19,9 @@ from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.discovery import Refreshed, toml_of
 from studio.errors import EnvironmentFault, KeyRefused, ProtocolError, UnsupportedValue
-from studio.pricing import price_of
 from studio.request import GenerationRequest, ResolvedRequest, Task
 from studio.resolve import resolve
+from studio.spending.pricing import price_of
 from tests.providers.conformance.openrouter import OpenRouterContract, listed
 from tests.providers.conformance.server import ConformanceServer
 from ui.cli.entry import run

@@ -35,8 +35,8 @@ from studio.errors import (
 )
 from studio.keyrings import Keyring
 from studio.keys import KeyChain
-from studio.pricing import price_of
 from studio.request import Conditioning, GenerationRequest, Role
+from studio.spending.pricing import price_of
 from tests.keyring_backend import JsonKeyring
 from tests.providers.bench import Bench, sha256, spec_of
 from tests.providers.conformance.contract import RAW_BASE64

@@ -29,8 +29,8 @@ from studio.errors import (
     TooManyJobs,
     UnsupportedValue,
 )
-from studio.pricing import price_of
 from studio.request import Conditioning, GenerationRequest, Role
+from studio.spending.pricing import price_of
 from tests.providers.bench import Bench, sha256, spec_of
 
 BenchOf = Callable[..., Bench]

@@ -28,8 +28,8 @@ from studio.errors import (
     StudioError,
     UnsupportedValue,
 )
-from studio.pricing import price_of
 from studio.request import GenerationRequest
+from studio.spending.pricing import price_of
 from tests.providers.bench import Bench, sha256, spec_of
 from tests.providers.conformance.contract import DATA_URI
 from tests.providers.conformance.faults import Faults

@@ -28,8 +28,8 @@ from studio.jobs.roll import WorkerCard
 from studio.jobs.states import JobState
 from studio.jobs.worker import Tally, Worker
 from studio.library.tables import WorkerRow
-from studio.money import Money
 from studio.request import GenerationRequest, ResolvedRequest
+from studio.spending.money import Money
 from tests.fakes import write_scripted_row, write_scripted_rows
 
 ROOT = Path(__file__).parents[2]

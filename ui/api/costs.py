@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from studio.costs import Group, cost_report
+from studio.spending.report import Group, cost_report
 from ui.api.documented import answers
 from ui.api.services import Here
 

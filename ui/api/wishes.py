@@ -17,8 +17,8 @@ from studio.catalog.schema import ModelSpec
 from studio.consistency.policy import Policy
 from studio.errors import StudioError, UnreadableMedia, UnsupportedValue
 from studio.jobs.job import JobWish
-from studio.money import Money
 from studio.request import Conditioning, GenerationRequest, Role
+from studio.spending.money import Money
 from ui.api.asks import ImageReference, JobChanges, Options, VideoRequest
 from ui.api.bodies import refusal_of_errors
 from ui.api.uploads import Form

@@ -16,8 +16,8 @@ import typer
 from studio.config import VisibleLabel
 from studio.consistency.policy import POLICY_WORDS, Policy
 from studio.errors import UnsupportedValue
-from studio.money import MONEY_WORDS, Money
 from studio.request import ON_UNSUPPORTED, Conditioning, GenerationRequest, OnUnsupported, OptionValue, Role, Task
+from studio.spending.money import MONEY_WORDS, Money
 from ui.cli.console import print_note
 
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,9}/\d{1,9}", re.ASCII)

@@ -39,16 +39,20 @@ def print_error(error: StudioError) -> None:
     print_note(f"studio: {error.sentence()}")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table that fits the terminal. Cells are text, never markup."""
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, is_cut: bool = False) -> None:
+    """Print a table that fits the terminal. Cells are text, never markup. is_cut: a line a row, the last cell cut."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    cells = [list(row) for row in rows]
     for index, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=index == 0)  # the first is an id, to be copied whole
-    for row in rows:
+        whole = index == 0 or is_cut  # the first is an id, to be copied whole
+        widest = max(len(text) for text in (column, *(row[index] for row in cells)))
+        least = widest if is_cut and index < len(columns) - 1 else None
+        table.add_column(column, overflow="ellipsis" if is_cut else "fold", no_wrap=whole, min_width=least)
+    for row in cells:
         table.add_row(*(escape(cell) for cell in row))
     # Whoever reads through a pipe wants whole lines, not those of an 80-column terminal.
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, soft_wrap=True)

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 
-from studio import material as reading
 from studio.app import Studio
 from studio.batch.faults import BatchFaults, BatchNotReady
 from studio.batch.reading import read_batch
@@ -21,6 +20,7 @@ from studio.batch.validation import validate
 from studio.delivery import check_destination
 from studio.errors import MissingPackage
 from studio.request import ResolvedRequest
+from studio.resolving import material as reading
 
 Validate = Callable[..., tuple[ResolvedRequest, ...]]
 JOB = {"model": "scripted-moving"}

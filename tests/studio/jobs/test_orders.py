@@ -18,11 +18,11 @@ from studio.jobs.lease import Stopped
 from studio.jobs.roll import WorkerCard
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.worker import Tally, Worker
-from studio.ledger import Ledger
 from studio.library.tables import JobRow
 from studio.media import FrameClip
-from studio.money import Money
 from studio.request import GenerationRequest, ResolvedRequest
+from studio.spending.ledger import Ledger
+from studio.spending.money import Money
 from tests.fakes import ScriptedGenerator, write_scripted_row, write_scripted_rows
 
 SUBMITTED = {"provider": "acme", "state": "submitted", "handle": {"id": "remote-7"}}

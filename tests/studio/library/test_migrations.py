@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from studio.config import Settings
-from studio.ledger import Ledger
 from studio.library import migrations, schema
 from studio.library.database import Database
 from studio.library.store import Store
+from studio.spending.ledger import Ledger
 
 VERSIONS = Path(migrations.__file__).parent / "versions"
 RELEASED = Path(__file__).with_name("released_migrations.json")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.clip_length import seconds_of
 from studio.errors import UnsupportedValue
+from studio.resolving.clip_length import seconds_of
 from tests.studio.resolving.rows import local_row, remote_row, resolved
 
 SLOW: dict[str, Any] = {"frame_rate": {"min": 23.976, "max": 60, "default": 24}, "frame_rates": [23.976, 24, 60]}

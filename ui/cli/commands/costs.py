@@ -13,8 +13,8 @@ from ui.cli import arguments as argument
 from ui.cli.console import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
-    from studio.costs import BudgetLine, CostReport, OrderLine, WorkLine
-    from studio.money import Money
+    from studio.spending.money import Money
+    from studio.spending.report import BudgetLine, CostReport, OrderLine, WorkLine
 
 app = typer.Typer(help="What clips cost: at providers, and on this machine.", invoke_without_command=True)
 
@@ -34,7 +34,7 @@ def costs(
     if context.invoked_subcommand is not None:
         return
     from studio.app import Studio
-    from studio.costs import GROUPS, cost_report
+    from studio.spending.report import GROUPS, cost_report
 
     group = next((item for item in GROUPS if item == by), None)
     if group is None:
@@ -58,7 +58,7 @@ def break_even(
 ) -> None:
     """Say from how many minutes of output a month this machine costs less than a provider."""
     from studio.app import Studio
-    from studio.break_even import break_even as compared
+    from studio.spending.break_even import break_even as compared
 
     studio = Studio()
     found = compared(studio.store, studio.settings, studio.registry, model or ())
@@ -128,7 +128,7 @@ def _budget(line: BudgetLine) -> str:
 
 
 def _amount(amount: float, currency: str | None) -> str:
-    from studio.money import Money
+    from studio.spending.money import Money
 
     return str(Money(amount=amount, currency=currency or ""))
 

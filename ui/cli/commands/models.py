@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from studio.request import Task
 from ui.cli import arguments as argument
 from ui.cli.console import print_json, print_line, print_note, print_table
+
+if TYPE_CHECKING:
+    from studio.app import ModelEntry
+
+_FROM = {
+    Task.TEXT_TO_VIDEO: "text",
+    Task.IMAGE_TO_VIDEO: "image",
+    Task.FIRST_LAST_FRAME_TO_VIDEO: "2 images",
+    Task.REFERENCE_TO_VIDEO: "references",
+    Task.VIDEO_TO_VIDEO: "video",
+}
+_ADVICE = {
+    "no key": "`studio keys list` says where to get one, `studio keys set NAME` keeps it",
+    "no weights": "`studio models pull ID` fetches them",
+    "retired": "choosing one says what to use instead",
+}
 
 app = typer.Typer(
     help="The catalog of models, and their weights. `refresh` asks a provider, such as openrouter, for all it has.",
@@ -32,6 +51,9 @@ def models(
         print_note(f"note: {fault}")
     if as_json:
         print_json({"models": [_as_json(entry) for entry in entries]})
+        return
+    if sys.stdout.isatty():
+        _show_short(entries)
         return
     rows = [
         (
@@ -86,6 +108,24 @@ def refresh(
         print_json({"provider": provider, "path": str(found.path), **rows})
     else:
         print_line(f"{provider}: {len(found.models)} models in {found.path}")
+
+
+def _show_short(entries: Sequence[ModelEntry]) -> None:
+    """Print a line a model, however narrow the terminal is."""
+    columns = ("model", "here", "makes it from", "about")
+    rows = [
+        (
+            entry.spec.id,
+            entry.readiness.word,
+            ", ".join(_FROM[task] for task in entry.spec.tasks),
+            entry.spec.summary,
+        )
+        for entry in entries
+    ]
+    print_table("", columns, rows, is_cut=True)
+    words = {entry.readiness.word for entry in entries}
+    print_note("\n".join(f"{word}: {advice}" for word, advice in _ADVICE.items() if word in words))
+    print_note("licences and reasons: `studio models | less -S`; all there is: `studio models --json`")
 
 
 def _as_json(entry: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from studio.catalog.remote import Exclusion, InputLimits
 from studio.catalog.schema import ModelSpec
-from studio.clip_length import seconds_of
 from studio.errors import UnsupportedValue
-from studio.material import ARGUMENT_OF_ROLE, Material
-from studio.picture_size import names_of
-from studio.remarks import Remarks
 from studio.request import ResolvedRequest, Role
+from studio.resolving.clip_length import seconds_of
+from studio.resolving.material import ARGUMENT_OF_ROLE, Material
+from studio.resolving.picture_size import names_of
+from studio.resolving.remarks import Remarks
 
 _UNITS = {"characters": "characters", "utf16": "UTF-16 units", "bytes": "bytes of UTF-8"}
 _FITTED = (Role.FIRST_FRAME, Role.LAST_FRAME)

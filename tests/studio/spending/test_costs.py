@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from studio.app import Studio
-from studio.break_even import BreakEven, break_even
 from studio.config import Settings
-from studio.costs import Group, OrderLine, cost_report
 from studio.errors import EnvironmentFault, UnknownModel, UnsupportedValue
 from studio.library.tables import LedgerRow
-from studio.money import Money
+from studio.spending.break_even import BreakEven, break_even
+from studio.spending.money import Money
+from studio.spending.report import Group, OrderLine, cost_report
 from tests.fakes import write_scripted_row, write_scripted_rows
 
 NOW = datetime.now(UTC)

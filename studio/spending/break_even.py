@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
-from studio.costs import missing_settings, work_line
 from studio.errors import UnsupportedValue
-from studio.ledger import LOCAL, REMOTE, Entry, EntryState, Ledger
 from studio.library.store import Store
-from studio.money import Money
 from studio.registry import Registry
 from studio.request import ResolvedRequest
+from studio.spending.ledger import LOCAL, REMOTE, Entry, EntryState, Ledger
+from studio.spending.money import Money
+from studio.spending.report import missing_settings, work_line
 
 DAYS = 90
 

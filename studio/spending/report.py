@@ -10,9 +10,9 @@ from typing import Any, Literal
 from studio.config import Settings
 from studio.errors import UnsupportedValue
 from studio.jobs.budget import left_of, standing_budgets
-from studio.ledger import LOCAL, Entry, EntryState, Ledger
 from studio.library.store import Store
-from studio.money import Money
+from studio.spending.ledger import LOCAL, Entry, EntryState, Ledger
+from studio.spending.money import Money
 
 Group = Literal["provider", "model", "month", "day"]
 GROUPS: tuple[Group, ...] = ("provider", "model", "month", "day")

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from studio.catalog.remote import Surcharge
 from studio.generator import Cost
-from studio.pricing import price_basis, price_of
 from studio.request import Conditioning, Role
+from studio.spending.pricing import price_basis, price_of
 from tests.studio.resolving.rows import local_row, remote_row, resolved
 
 FREE_OF_RULES: dict[str, Any] = {"currency": "USD", "as_of": "2026-11-20", "evidence": "cloud.example/prices"}

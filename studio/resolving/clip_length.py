@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from studio.catalog.schema import IntegerRange, ModelSpec
 from studio.errors import UnsupportedValue
-from studio.picture_size import not_in_range
-from studio.remarks import Remarks
 from studio.request import GenerationRequest
+from studio.resolving.picture_size import not_in_range
+from studio.resolving.remarks import Remarks
 
 MAX_RATE_DENOMINATOR = 1001
 MAX_SECONDS = 86_400

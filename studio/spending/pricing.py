@@ -8,10 +8,10 @@ from typing import Literal
 
 from studio.catalog.remote import PriceRule, Surcharge
 from studio.catalog.schema import ModelSpec
-from studio.clip_length import seconds_of
 from studio.generator import Cost
-from studio.picture_size import names_of
 from studio.request import OptionValue, ResolvedRequest, Role
+from studio.resolving.clip_length import seconds_of
+from studio.resolving.picture_size import names_of
 
 
 def price_of(spec: ModelSpec, resolved: ResolvedRequest) -> Cost | None:

@@ -36,11 +36,11 @@ from studio.jobs.lease import Stopped
 from studio.jobs.queue import Scope
 from studio.jobs.roll import WorkerCard
 from studio.jobs.worker import Tally, Worker
-from studio.ledger import Entry, EntryState, Ledger
 from studio.library.tables import LedgerRow
 from studio.media import FrameClip
-from studio.money import Money
 from studio.request import GenerationRequest, ResolvedRequest
+from studio.spending.ledger import Entry, EntryState, Ledger
+from studio.spending.money import Money
 from tests.fakes import ScriptedGenerator, write_scripted_row, write_scripted_rows
 
 ROOT = Path(__file__).parents[2]

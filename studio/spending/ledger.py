@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from studio.consistency.policy import Policy
 from studio.library.store import Store
 from studio.library.tables import JobRow, LedgerRow
-from studio.money import Money
+from studio.spending.money import Money
 
 LOCAL, REMOTE = "local", "remote"
 LIST_PRICE, PROVIDER = "list price", "provider"

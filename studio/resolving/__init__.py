@@ -1,0 +1,1 @@
+"""The parts of a request, each filled and checked by the model's row."""
