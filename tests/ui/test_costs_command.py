@@ -77,3 +77,12 @@ def test_a_clip_may_be_given_a_price_that_it_must_not_exceed(terminal: Terminal)
         assert "an amount and a currency" in terminal.stderr
     data = terminal.json("queue", "submit", "--model", "scripted-moving", "--max-cost", "1 USD")
     assert data["jobs"][0]["estimate"] == {"amount": 0.0, "currency": "USD"}
+
+
+def test_what_a_refused_order_cost_is_known(terminal: Terminal, settings: Settings) -> None:
+    enter(settings, state="free", amount=None, currency=None, clip_seconds=None)
+    enter(settings, provider="zephyr", amount=1.0, clip_seconds=33.0)
+    assert terminal.run("costs") == 0
+    refused, paid = (line.split() for line in terminal.stdout.splitlines()[1:3])
+    assert refused == ["acme", "1", "0.0", "s", "nothing", "-", "-"]
+    assert paid[-2:] == ["1.82", "USD"]

@@ -46,17 +46,21 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    cells = [list(row) for row in rows]
-    for index, column in enumerate(columns):
-        whole = index == 0 or is_cut  # the first is an id, to be copied whole
-        widest = max(len(text) for text in (column, *(row[index] for row in cells)))
-        least = widest if is_cut and index < len(columns) - 1 else None
-        table.add_column(column, overflow="ellipsis" if is_cut else "fold", no_wrap=whole, min_width=least)
-    for row in cells:
-        table.add_row(*(escape(cell) for cell in row))
     # Whoever reads through a pipe wants whole lines, not those of an 80-column terminal.
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, soft_wrap=True)
+    for index, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=index == 0)  # the first is an id, to be copied whole
+    for row in _cut(columns, rows, console.width) if is_cut else rows:
+        table.add_row(*(escape(cell) for cell in row))
     console.print(table)
+
+
+def _cut(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> list[list[str]]:
+    """Shorten the last cells so that no row is wider than so many characters."""
+    cells = [list(row) for row in rows]
+    taken = sum(2 + max(len(row[index]) for row in (columns, *cells)) for index in range(len(columns) - 1))
+    room = max(width - taken, len(columns[-1]))
+    return [[*row[:-1], row[-1] if len(row[-1]) <= room else f"{row[-1][: room - 3]}..."] for row in cells]
 
 
 def _safe(text: str, encoding: str | None) -> str:

@@ -260,3 +260,31 @@ def test_an_order_that_does_not_fit_the_request_is_not_taken_for_none(
     drain(studio)
     assert studio.desk.job(job.id).reason == FailureReason.SUBMIT_UNKNOWN
     assert (provider.ordered, len(provider.resumed)) == (1, 0)
+
+
+def test_who_lost_an_order_is_told_what_to_type(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = SubmitUnknown("nobody knows whether it was taken", fix="look at the provider's own list of jobs")
+    Provider(studio, monkeypatch, [lost])
+    with pytest.raises(SubmitUnknown) as caught:
+        studio.generate(GenerationRequest(model="priced", seed=1))
+    (job,) = studio.desk.jobs()
+    assert caught.value.fix is not None
+    assert caught.value.fix.startswith("look at the provider's own list of jobs; ")
+    assert f"`studio queue retry {job.id}`" in caught.value.fix
+    assert f"`studio queue retry {job.id} --order-again`" in caught.value.fix
+    assert job.error is not None
+    assert job.error["fix"] == caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("charged", "words"), [("yes", "it is paid for"), ("unknown", "it may be paid for"), ("no", "")]
+)
+def test_who_gets_no_clip_is_told_whether_it_costs(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, charged: str, words: str
+) -> None:
+    refused = Moderated("its rules forbid it", fix="change the prompt")
+    refused.details = {"charged": charged, "ended": True}
+    Provider(studio, monkeypatch, [refused])
+    with pytest.raises(Moderated) as caught:
+        studio.generate(GenerationRequest(model="priced", seed=1))
+    assert caught.value.fix == (f"change the prompt; {words} all the same" if words else "change the prompt")

@@ -264,3 +264,21 @@ def test_a_setting_that_is_no_price_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(name, value)
     with pytest.raises(EnvironmentFault, match=name):
         Settings.read()
+
+
+def test_an_order_that_cost_nothing_is_not_one_of_unknown_cost(studio: Studio) -> None:
+    order(studio, None, None, state="free")
+    (line,) = lines(studio)
+    assert (line.currency, line.orders, line.free) == (None, 1, 1)
+
+
+def test_a_model_of_this_machine_is_not_compared_with_it(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnsupportedValue, match="runs here"):
+        compared(studio, with_own_machine(monkeypatch), "micro-wan")
+
+
+def test_sums_are_told_in_cents_and_small_ones_exactly(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    order(studio, 1.0, 33.0)
+    work(studio, 36.0, 60.0)
+    told = compared(studio, with_own_machine(monkeypatch)).told
+    assert "1.82 USD remote, 0.0050 USD here" in told

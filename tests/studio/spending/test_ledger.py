@@ -364,6 +364,19 @@ def test_a_clip_that_costs_more_than_its_person_wishes_is_refused_before_it_is_i
     assert studio.desk.jobs() == []
 
 
+@pytest.mark.parametrize(
+    ("words", "model", "way"),
+    [
+        ("5 EUR", "priced", "give --max-cost in USD"),
+        ("5 USD", "unpriced", "leave out --max-cost, or use a model whose price is known"),
+    ],
+)
+def test_what_helps_where_a_cost_cannot_be_compared_is_said(studio: Studio, words: str, model: str, way: str) -> None:
+    with pytest.raises(OverBudget) as caught:
+        submit(studio, model, JobWish(max_cost=Money.parse(words)))
+    assert caught.value.fix == way
+
+
 def test_a_clip_within_what_its_person_wishes_is_made(studio: Studio) -> None:
     job = submit(studio, wish=JobWish(max_cost=DOLLAR))
     assert drain(studio).succeeded == 1

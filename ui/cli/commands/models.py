@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 _FROM = {
     Task.TEXT_TO_VIDEO: "text",
     Task.IMAGE_TO_VIDEO: "image",
-    Task.FIRST_LAST_FRAME_TO_VIDEO: "2 images",
+    Task.FIRST_LAST_FRAME_TO_VIDEO: "frames",
     Task.REFERENCE_TO_VIDEO: "references",
     Task.VIDEO_TO_VIDEO: "video",
 }
+_WIDE = 110
 _ADVICE = {
     "no key": "`studio keys list` says where to get one, `studio keys set NAME` keeps it",
     "no weights": "`studio models pull ID` fetches them",
@@ -122,7 +124,8 @@ def _show_short(entries: Sequence[ModelEntry]) -> None:
         )
         for entry in entries
     ]
-    print_table("", columns, rows, is_cut=True)
+    shown = len(columns) if shutil.get_terminal_size().columns >= _WIDE else len(columns) - 1
+    print_table("", columns[:shown], [row[:shown] for row in rows], is_cut=shown == len(columns))
     words = {entry.readiness.word for entry in entries}
     print_note("\n".join(f"{word}: {advice}" for word, advice in _ADVICE.items() if word in words))
     print_note("licences and reasons: `studio models | less -S`; all there is: `studio models --json`")
