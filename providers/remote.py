@@ -284,7 +284,8 @@ class RemoteGenerator(Adapter):
     def _show(self, status: Status, run: RunContext, shown: str) -> str:
         """Tell how far the job is. shown: the stage that was told last. Returns the one that is told now."""
         stage = "waiting" if status.state is State.QUEUED else "generating"
-        detail = redact(status.note)[:80]
+        name = self.remote.provider_name
+        detail = redact(f"{name}: {status.note}" if status.note else name)[:80]
         if f"{stage} {detail}" != shown:
             run.stage(stage, detail)
         if status.percent is not None and stage == "generating":

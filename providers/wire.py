@@ -280,8 +280,8 @@ class Wire:
     def _unreachable(self, error: httpx.HTTPError) -> Unreachable:
         return Unreachable(
             f"{self.name} cannot be reached, and nothing was ordered",
-            got=redact(_words(error)),
-            fix="check the network, then try again",
+            got=redact(f"{origin_of(self.base_url)}: {_words(error)}"),
+            fix="check the network and the address, then try again",
         )
 
 

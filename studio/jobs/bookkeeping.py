@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -59,6 +60,13 @@ class Ordering(Protocol):
     def is_ordered(self) -> bool: ...
 
 
+@dataclass
+class Piece:
+    """What is made while it is entered. seconds: its length; None as long as it is not there, or where nobody tells."""
+
+    seconds: float | None = None
+
+
 class Books:
     """Writes the ledger's entries of the jobs that run in this process."""
 
@@ -69,19 +77,21 @@ class Books:
     @contextmanager
     def keeping(
         self, lease: Lease, number: int, spec: ModelSpec, inputs: ResolvedRequest, run: Ordering, *, is_new: bool = True
-    ) -> Iterator[None]:
+    ) -> Iterator[Piece]:
         """Enter what is made within. number: of the clip in its job. is_new: False where an order goes on.
+
+        Yields what is to be told the clip's own length: a provider may deliver less than was ordered.
 
         Raises `OverBudget` before anything is ordered that there is no money for, `LeaseLost`, or a `StoreFault`.
         """
-        seconds = float(inputs.num_frames / inputs.frame_rate)
+        piece = Piece()
         if spec.where != REMOTE:
-            with self._working(lease, number, inputs, seconds):
-                yield
+            with self._working(lease, number, inputs, piece):
+                yield piece
             return
         entry_id = self._open(lease, number, spec, inputs, is_new=is_new)
         try:
-            yield
+            yield piece
         except Stopped:
             if is_new and not run.is_ordered:  # whoever goes on with the job opens another entry
                 self._settle(lease, entry_id, EntryState.FREE, None)
@@ -92,7 +102,7 @@ class Books:
             state = state_after(error, is_ordered=run.is_ordered or not is_new)
             self._settle(lease, entry_id, state, None)
             raise
-        self._settle(lease, entry_id, EntryState.CHARGED, seconds)
+        self._settle(lease, entry_id, EntryState.CHARGED, piece.seconds or asked_seconds(inputs))
 
     def bill(self, lease: Lease, number: int, cost: Cost | None, units: float | None = None, unit: str = "") -> None:
         """Write what a provider said that it charged for a clip. cost: None keeps the list price. Raises `LeaseLost`.
@@ -153,11 +163,11 @@ class Books:
         self._try(work)
 
     @contextmanager
-    def _working(self, lease: Lease, number: int, inputs: ResolvedRequest, seconds: float) -> Iterator[None]:
+    def _working(self, lease: Lease, number: int, inputs: ResolvedRequest, piece: Piece) -> Iterator[None]:
         started, made = time.monotonic(), None
         try:
             yield
-            made = seconds
+            made = piece.seconds or asked_seconds(inputs)
         finally:
             spent = time.monotonic() - started
 
@@ -176,6 +186,11 @@ class Books:
             self._store.database.retrying(work)
         except (DiskFull, StoreFault, LeaseLost) as fault:
             _log.warning("the ledger was not written: %s", fault.sentence())
+
+
+def asked_seconds(request: ResolvedRequest) -> float:
+    """Return the length of the clip that a request asks for."""
+    return float(request.num_frames / request.frame_rate)
 
 
 def state_after(error: BaseException, *, is_ordered: bool) -> EntryState:

@@ -154,6 +154,7 @@ class JobRun:
         """Keep what the clip's owner is to be told, once."""
         if text not in self.notes:
             self.notes.append(text)
+            self._order.observe(Progress(stage=self._stage or "encoding", detail=text))
 
     def bill(self, cost: Cost | None, *, units: float | None = None, unit: str = "") -> None:
         """Write what was charged into the ledger, and into the job's row."""

@@ -33,6 +33,7 @@ from studio.jobs.context import JobRun, Observer, Order, Stopwatch
 from studio.jobs.inputs import Inputs
 from studio.jobs.job import Progress, is_open_order, newest_order
 from studio.jobs.lease import Lease, LeaseLost, Stopped
+from studio.jobs.measuring import measured
 from studio.jobs.quarantine import InWork, Quarantine, RawMaterial, attempt_name, digest_of
 from studio.jobs.queue import JobQueue
 from studio.jobs.roll import WorkerCard, WorkerRoll
@@ -200,12 +201,12 @@ class JobRunner:
         is_ours = saved is not None and (saved["attempt"], saved["request"]) == (number, digest_of(inputs))
         if saved is not None and is_ours and isinstance(order.generator, Resumable):
             run.operation = saved["operation"]
-            with self._books.keeping(lease, number, order.generator.spec, inputs, run, is_new=False):
-                return order.generator.resume(saved["operation"], run)
+            with self._books.keeping(lease, number, order.generator.spec, inputs, run, is_new=False) as piece:
+                return measured(order.generator.resume(saved["operation"], run), inputs, piece, run)
         if saved is not None and saved["attempt"] == number and is_open_order(saved):
             raise strange_order(saved["operation"])
-        with self._books.keeping(lease, number, order.generator.spec, inputs, run):
-            return order.generator.generate(inputs, run)
+        with self._books.keeping(lease, number, order.generator.spec, inputs, run) as piece:
+            return measured(order.generator.generate(inputs, run), inputs, piece, run)
 
     def _save_operation(
         self, lease: Lease, number: int, digest: str, serials: Iterator[int], operation: dict[str, Any] | None

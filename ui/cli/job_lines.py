@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ def job_lines(job: Job) -> Iterator[str]:
         "worker": job.worker,
         "batch": job.batch_id and f"{job.batch_id}, entry {job.entry}",
         "key": job.client_key,
+        "order": _order(job.operation),
         "estimate": _money(job.estimate),
         "billed": _money(job.billed),
         "submitted": _moment(job.created_at),
@@ -54,6 +55,15 @@ def job_lines(job: Job) -> Iterator[str]:
         yield f"{'error':<14} {job.error.get('message')}"
         if job.error.get("fix"):
             yield f"{'':<14} -> {job.error['fix']}"
+
+
+def _order(saved: Mapping[str, Any] | None) -> str | None:
+    """Return by what a provider knows a job: its own id, our name for it, and when it was sent."""
+    operation = (saved or {}).get("operation") or {}
+    handle = operation.get("handle") or {}
+    parts = (operation.get("provider"), operation.get("state"), handle.get("id"), operation.get("tag"))
+    told = [str(part) for part in (*parts, operation.get("sent_at")) if part]
+    return ", ".join(told) or None
 
 
 def _request_lines(request: dict[str, Any]) -> Iterator[str]:

@@ -104,7 +104,8 @@ def present_outcome(outcome: Outcome) -> None:
     asset, provenance = outcome.asset, outcome.verification
     print_line(str(outcome.delivered or asset.path))
     shape = f"{asset.width}x{asset.height}, {asset.num_frames} frames at {float(asset.frame_rate):g}/s"
-    print_note(f"  {shape}, seed {asset.seed}, {outcome.seconds:.1f} s")
+    seed = "" if (provenance.c2pa.generation or {}).get("seed") is None else f", seed {asset.seed}"
+    print_note(f"  {shape}{seed}, {outcome.seconds:.1f} s")
     print_note(f"  checks: {asset.standing}")
     mark = f"watermark {asset.watermark_id}" if asset.watermark_id else "no watermark could be read back"
     print_note(f"  signed and verified ({provenance.c2pa.state}), {mark}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from studio.errors import EnvironmentFault, UnsupportedValue
+from studio.errors import EnvironmentFault, OutputRefused, UnsupportedValue
 from studio.request import GenerationRequest
 from ui.cli import arguments as argument
 from ui.cli.commands.clips import estimate_json, outcome_json, present_outcome
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from studio.request import OptionValue
 
 ROOT = Path(__file__).parents[3]
+_DEMO = "this-is-a-demo"
 LOCAL_MODEL = "micro-wan"
 PROVIDERS = ("runway", "openai-videos")  # the first that the server plays is shown where none is named
 _PATIENCE_SECONDS = 5
@@ -57,6 +58,8 @@ def demo(
     if provider is not None and not remote:
         raise UnsupportedValue("only --remote has one", field="provider", got=provider, fix="add --remote")
     with ExitStack() as stack:
+        if home is not None and remote:
+            _mark_as_demo(home)
         folder = home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="studio-demo-")))
         model, words = LOCAL_MODEL, _HONEST
         options: Mapping[str, OptionValue] = {}
@@ -88,6 +91,19 @@ class _Played:
     model: str
     environment: Mapping[str, str]
     options: Mapping[str, str]
+
+
+def _mark_as_demo(home: Path) -> None:
+    """Keep made-up charges out of a library in which money is counted. Raises `OutputRefused`."""
+    if (home / "studio.sqlite3").exists() and not (home / _DEMO).exists():
+        raise OutputRefused(
+            "this folder holds a library in which real costs are counted",
+            field="home",
+            got=home,
+            allowed="a folder that is new, or of an earlier demo",
+        )
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / _DEMO).touch()
 
 
 def _settings(home: Path) -> Settings:
