@@ -23,7 +23,9 @@ from tests.providers.conformance.faults import Faults
 from tests.providers.conformance.jobs import SIGNATURE
 from tests.providers.conformance.server import ConformanceServer
 
-STUDIO = (sys.executable, "-c", "from ui.cli import main; main()")
+# What is started from a shell's background job would ignore Ctrl-C.
+_OWN_SIGNALS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+STUDIO = (sys.executable, "-c", f"{_OWN_SIGNALS}from ui.cli import main; main()")
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = """
 [[models]]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from studio.spending.report import Group, cost_report
 from ui.api.documented import answers
 from ui.api.services import Here
 
 router = APIRouter(prefix="/v1", tags=["costs"])
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class Sum(BaseModel):
@@ -59,6 +62,16 @@ class BudgetLeft(BaseModel):
     left: Sum
 
 
+def _written_out(value: object) -> object:
+    """Refuse what is no day as the schema has it: seconds since 1970 would be taken for one too."""
+    if isinstance(value, str) and _DAY.fullmatch(value) is None:
+        raise ValueError("not a day such as 2026-11-23")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_out)]
+
+
 class Costs(BaseModel):
     """What everything cost. by: what the keys are. since, until: from and before."""
 
@@ -76,8 +89,8 @@ class Costs(BaseModel):
 def get_costs(
     here: Here,
     by: Annotated[Group, Query(description="What is added up.")] = "provider",
-    since: Annotated[date | None, Query(description="First day, UTC.")] = None,
-    until: Annotated[date | None, Query(description="Last day, UTC.")] = None,
+    since: Annotated[Day | None, Query(description="First day, UTC.")] = None,
+    until: Annotated[Day | None, Query(description="Last day, UTC.")] = None,
 ) -> Any:
     """Add up the ledger."""
     return cost_report(here.studio.store, here.studio.settings, by, since, until).as_json()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from studio.library.tables import LedgerRow
 from tests.ui.api.conftest import Served, refusal
 
@@ -23,3 +25,10 @@ def test_costs_are_added_up_as_they_are_asked_for(served: Served) -> None:
     refusal(served.client.get("/v1/costs", params={"by": "colour"}), 422)
     refusal(served.client.get("/v1/costs", params={"since": "soon"}), 422)
     refusal(served.client.get("/v1/costs", params={"since": "2026-02-01", "until": "2026-01-01"}), 422)
+
+
+@pytest.mark.parametrize("day", ["0", "1970", "20261123", "2026-11-31", "2026-11-23T00:00:00", "today"])
+def test_what_is_no_day_is_refused(served: Served, day: str) -> None:
+    answer = served.client.get("/v1/costs", params={"until": day})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "until"
