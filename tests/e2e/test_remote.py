@@ -213,7 +213,8 @@ def test_no_key_and_no_presigned_address_is_left_anywhere(house: House) -> None:
     ):
         house.server.reset(faults)
         house.studio("generate", *ORDER, code=code)
-        house.say("generate", *ORDER, "--debug")
+        if faults.create == "401":
+            house.say("generate", *ORDER, "--debug")
         assert any(KEY in str(request.headers) for request in house.server.requests), (
             "the key never reached its provider"
         )
