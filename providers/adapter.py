@@ -13,7 +13,7 @@ import httpx
 from providers.faults import BY_STATUS, Charged, Complaint, Kind, complaint_in, error_of, kind_of
 from providers.pictures import Attachment, Attachments
 from providers.states import Result, State, Status
-from providers.wire import Answer, Call, Wire, patient
+from providers.wire import Answer, Call, Wire, is_web_address, patient
 from studio.catalog.remote import Format, Remote
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
@@ -111,7 +111,7 @@ class Adapter:
     def base_url(self) -> str:
         """Where the provider is: the row's address, or what the user has set in its place."""
         url = os.environ.get(self.remote.base_url_variable, "").strip().rstrip("/")
-        if url and not _is_web_address(url):
+        if url and not _is_base_url(url):
             raise EnvironmentFault(
                 "not a web address",
                 field=self.remote.base_url_variable,
@@ -197,12 +197,11 @@ class Adapter:
         return self.fault(kind, complaint, answer=answer)
 
 
-def _is_web_address(text: str) -> bool:
-    try:
-        url = httpx.URL(text)
-        _ = url.host, urlsplit(text)
-    except (httpx.InvalidURL, ValueError):
+def _is_base_url(text: str) -> bool:
+    """Say whether a text is the address of a server, and no more than that."""
+    if not is_web_address(text):
         return False
+    url = httpx.URL(text)
     return url.scheme in ("http", "https") and bool(url.host) and not (url.userinfo or url.query or url.fragment)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -94,12 +93,6 @@ def keep_clip(content: bytes, folder: Path) -> EncodedClip:
         return _kept(draft, folder)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def sha256_of(clip: EncodedClip) -> str:
-    """Return the hex digest of a clip's bytes."""
-    with open(clip.path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fetch(url: str, draft: Path, origin: Origin, pause: Callable[[float], None]) -> None:

@@ -16,6 +16,7 @@ from studio.catalog.loader import Catalog, load_catalog
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.errors import StudioError
+from studio.library.asset import file_sha256
 from studio.media import EncodedClip
 from studio.request import GenerationRequest, ResolvedRequest
 from tests.canary import assert_nowhere
@@ -45,6 +46,11 @@ def spec_of(model: str) -> ModelSpec:
     spec = catalog().get(model)
     assert spec.remote is not None
     return spec.model_copy(update={"remote": spec.remote.model_copy(update={"poll_seconds": POLL_SECONDS})})
+
+
+def sha256_of(clip: EncodedClip) -> str:
+    """Return the hex digest of a clip's bytes."""
+    return file_sha256(clip.path)
 
 
 class Bench:

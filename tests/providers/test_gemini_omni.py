@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from providers.download import sha256_of
 from providers.gemini_omni import GeminiOmni
 from providers.states import Result, State, Status
 from providers.wire import Answer
@@ -32,7 +31,7 @@ from studio.errors import (
     UnsupportedValue,
 )
 from studio.request import Conditioning, GenerationRequest, Role
-from tests.providers.bench import Bench, sha256
+from tests.providers.bench import Bench, sha256, sha256_of
 from tests.providers.conformance.clips import clip
 from tests.providers.conformance.faults import Faults
 

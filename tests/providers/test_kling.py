@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.download import sha256_of
 from providers.kling import Kling, signed_token
 from providers.wire import Answer
 from studio.config import Settings
@@ -38,7 +37,7 @@ from studio.keys import KeyChain
 from studio.request import Conditioning, GenerationRequest, Role
 from studio.spending.pricing import price_of
 from tests.keyring_backend import JsonKeyring
-from tests.providers.bench import Bench, sha256, spec_of
+from tests.providers.bench import Bench, sha256, sha256_of, spec_of
 from tests.providers.conformance.contract import RAW_BASE64
 from tests.providers.conformance.faults import Faults
 from tests.providers.conformance.kling import ACCESS_KEY, SECRET_KEY, TAG

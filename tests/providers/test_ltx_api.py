@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from providers.download import sha256_of
 from providers.ltx import Ltx
 from providers.wire import Answer
 from studio.catalog.loader import load_catalog
@@ -31,7 +30,7 @@ from studio.errors import (
 )
 from studio.request import Conditioning, GenerationRequest, Role
 from studio.spending.pricing import price_of
-from tests.providers.bench import Bench, sha256, spec_of
+from tests.providers.bench import Bench, sha256, sha256_of, spec_of
 
 BenchOf = Callable[..., Bench]
 TYPES: dict[str, tuple[int, type[StudioError]]] = {

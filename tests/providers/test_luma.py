@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from providers.download import sha256_of
 from providers.wire import Answer
 from studio.app import Studio
 from studio.errors import (
@@ -27,7 +26,7 @@ from studio.errors import (
     UnsupportedValue,
 )
 from studio.request import Conditioning, GenerationRequest, Role, Task
-from tests.providers.bench import Bench, sha256
+from tests.providers.bench import Bench, sha256, sha256_of
 from tests.providers.conformance.clips import clip
 from tests.providers.conformance.contract import RAW_BASE64
 from tests.providers.conformance.faults import Faults

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from providers.download import sha256_of
 from providers.network import trust
 from studio.errors import (
     Canceled,
@@ -27,7 +26,7 @@ from studio.errors import (
     Unreachable,
 )
 from studio.media import EncodedClip
-from tests.providers.bench import Bench, sha256
+from tests.providers.bench import Bench, sha256, sha256_of
 from tests.providers.conformance.faults import CREATE_FAULTS, Faults
 from tests.providers.conftest import CONTRACTS
 from tests.providers.mishaps import Died, Impatient, dies_if, with_more

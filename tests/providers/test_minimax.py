@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from providers.download import sha256_of
 from providers.minimax import MiniMax
 from providers.states import State
 from providers.wire import Answer
@@ -30,7 +29,7 @@ from studio.errors import (
 )
 from studio.request import GenerationRequest
 from studio.spending.pricing import price_of
-from tests.providers.bench import Bench, sha256, spec_of
+from tests.providers.bench import Bench, sha256, sha256_of, spec_of
 from tests.providers.conformance.contract import DATA_URI
 from tests.providers.conformance.faults import Faults
 
