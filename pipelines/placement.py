@@ -45,3 +45,10 @@ def choose_placement(wanted: str, gpu_dtype: str) -> Placement:
             fix="`studio doctor` shows what there is",
         ) from error
     return Placement(device=device, dtype=torch.float32 if device.type == "cpu" else getattr(torch, gpu_dtype))
+
+
+def suppose_card(gpu_dtype: str) -> Placement:
+    """Return the placement of a card that is not here, to reckon with; nothing is put on it."""
+    import torch
+
+    return Placement(device=torch.device("cuda"), dtype=getattr(torch, gpu_dtype))

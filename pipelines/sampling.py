@@ -46,19 +46,25 @@ class Sampling:
         self._channel_axis = channel_axis
         self._look = look
         self._earlier: dict[str, Any] | None = None
+        self._latest: dict[str, Any] | None = None
         self._stand_ins = ExitStack()
 
     @contextmanager
     def loop(self, pipeline: Any) -> Iterator[StepCallback]:
         """Give the callback for one call of a pipeline over `pipeline`'s modules, which are left as they were found."""
         self._run.raise_if_canceled()
-        self._earlier = self._take_up(pipeline)
+        self._earlier = self._latest or self._take_up(pipeline)
         self._run.progress(0 if self._earlier is None else self._earlier["step"] + 1, self._total)
-        with self._stand_ins:
+        with ExitStack() as self._stand_ins:
             if self._earlier is not None:
                 for denoiser in _denoisers(pipeline):
                     self._stand_ins.enter_context(_costs_nothing(denoiser, self._channel_axis))
             yield self._on_step
+
+    def keep_latest(self) -> None:
+        """Keep the state after the last finished step, before the loop is run anew with another use of memory."""
+        if self._latest is not None and is_finite(self._latest["latents"]):
+            self._shelf.keep(STAGE, self._latest)
 
     def _take_up(self, pipeline: Any) -> dict[str, Any] | None:
         earlier = self._shelf.kept(STAGE)
@@ -69,16 +75,17 @@ class Sampling:
     def _on_step(self, pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if self._earlier is not None:
             return self._pass(pipeline, index, self._earlier)
+        self._latest = self._state(pipeline, index, tensors["latents"])
         self._run.progress(index + 1, self._total, self._look(tensors))
         # After the last step the latents themselves are kept, before anybody is asked.
         if index + 1 < len(pipeline.scheduler.timesteps):
             if is_wanted := self._run.wants_checkpoint():
-                self._keep(pipeline, index, tensors["latents"])
+                self.keep_latest()
             try:
                 self._run.raise_if_canceled()
             except Stopped:
                 if not is_wanted:  # the stop was asked for between the two questions
-                    self._keep(pipeline, index, tensors["latents"])
+                    self.keep_latest()
                 raise
         return {}
 
@@ -88,28 +95,35 @@ class Sampling:
             return {}
         self._earlier = None
         self._stand_ins.close()
-        vars(pipeline.scheduler).update(earlier["scheduler"])
+        vars(pipeline.scheduler).update(_with_own_lists(earlier["scheduler"]))
         self._rng.set_state(earlier["rng"])
         tensors = {"latents": earlier["latents"]}
         self._run.progress(index + 1, self._total, self._look(tensors))
         return tensors
 
-    def _keep(self, pipeline: Any, index: int, latents: Any) -> None:
-        if not is_finite(latents) or any(getattr(one, "is_cache_enabled", False) for one in _denoisers(pipeline)):
-            return
-        state = {
+    def _state(self, pipeline: Any, index: int, latents: Any) -> dict[str, Any] | None:
+        """Return what the loop has come to, None where a cache of activations belongs to it.
+
+        Tensors are not copied: schedulers make new ones at each step, and change their lists.
+        """
+        if any(getattr(one, "is_cache_enabled", False) for one in _denoisers(pipeline)):
+            return None
+        return {
             "step": index,
             "latents": latents,
             "rng": self._rng.get_state(),
             "scheduler_class": type(pipeline.scheduler).__name__,
-            "scheduler": scheduler_state(pipeline.scheduler),
+            "scheduler": _with_own_lists(scheduler_state(pipeline.scheduler)),
         }
-        self._shelf.keep(STAGE, state)
 
 
 def scheduler_state(scheduler: Any) -> dict[str, Any]:
     """Return all that a scheduler knows beside its configuration: its schedule, its place in it, earlier outputs."""
     return {name: value for name, value in vars(scheduler).items() if name != "_internal_dict"}
+
+
+def _with_own_lists(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, list) else value for name, value in state.items()}
 
 
 def is_finite(latents: Any) -> bool:

@@ -31,7 +31,7 @@ class StageShelf:
     def __init__(self, run: RunContext, placement: Placement) -> None:
         self._run = run
         self._device = placement.device
-        self._made_on = f"{_machine(placement.device)} {placement.dtype}"
+        self._made_on = f"{machine_of(placement.device)} {placement.dtype}"
 
     def keep(self, stage: str, parts: Mapping[str, Any]) -> None:
         """Keep the result of a stage. Where that cannot be done the work goes on; a retry will start further back.
@@ -68,7 +68,7 @@ def pack(parts: Mapping[str, Any], made_on: str) -> bytes:
     return content
 
 
-def _machine(device: Any) -> str:
+def machine_of(device: Any) -> str:
     """Return what decides the bits of a sum besides the program: the card, or the number of threads."""
     import torch
 

@@ -5,19 +5,24 @@ Stable Video Diffusion: Scaling Latent Video Diffusion Models to Large Datasets,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.plan import DecodeForm, MemoryPlan, Residency, Tiling
+from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
 from studio.request import ResolvedRequest
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,42 @@ class Turn:
         return turned.rot90(-self.quarters, dims=(-2, -1))
 
 
+# The ladders. All compute the same clip; those for a device go down to cards of 4 GB.
+_SPLIT = Tiling(frames=4, positions=1152, is_guidance_split=True)
+ON_CPU = (
+    MemoryPlan(name="whole clip at once"),
+    MemoryPlan(name="tiles", tiling=Tiling(frames=4, positions=1152), decode=DecodeForm.STREAMED),
+    MemoryPlan(name="tiles, guidance one after the other", tiling=_SPLIT, decode=DecodeForm.STREAMED),
+)
+ON_DEVICE = (
+    MemoryPlan(name="weights resident, whole clip at once"),
+    MemoryPlan(name="weights resident, tiles", tiling=Tiling(frames=8, positions=2304), decode=DecodeForm.STREAMED),
+    MemoryPlan(
+        name="weights by stage, tiles",
+        residency=Residency.STAGED,
+        tiling=Tiling(frames=8, positions=2304),
+        decode=DecodeForm.STREAMED,
+    ),
+    MemoryPlan(
+        name="weights by stage, tiles, guidance one after the other",
+        residency=Residency.STAGED,
+        tiling=_SPLIT,
+        decode=DecodeForm.STREAMED,
+    ),
+    MemoryPlan(
+        name="weights by stage, tiles, decode parked in main memory",
+        residency=Residency.STAGED,
+        tiling=_SPLIT,
+        decode=DecodeForm.PARKED,
+    ),
+    MemoryPlan(
+        name="weights streamed, tiles, decode parked in main memory",
+        residency=Residency.STREAMED,
+        tiling=_SPLIT,
+        decode=DecodeForm.PARKED,
+    ),
+)
+
 # A picture turned a quarter clockwise has its old top at the right: moving right there is moving up here.
 TURNS = {"right": Turn(), "left": Turn(mirrored=True), "up": Turn(quarters=-1), "down": Turn(quarters=1)}
 
@@ -56,6 +97,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
     """
 
     channel_axis = 2
+    adapted_networks = ("unet",)
     _turn = Turn()
 
     def _load(self, folder: Path, placement: Placement) -> Any:
@@ -68,7 +110,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
             variant="fp16" if has_variant else self._only_variant(folder),
             use_safetensors=True,
             local_files_only=True,
-        ).to(placement.device)
+        )
 
     def _sample(
         self,
@@ -89,7 +131,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
                 height=resolved.height,
                 width=resolved.width,
                 num_frames=resolved.num_frames,
-                num_inference_steps=resolved.num_inference_steps,
+                **self._speed(resolved).arguments(pipeline, resolved.num_inference_steps or 1),
                 min_guidance_scale=min(float(options["min_guidance_scale"]), guidance_of(resolved)),
                 max_guidance_scale=guidance_of(resolved),
                 fps=round(resolved.frame_rate),
@@ -100,13 +142,60 @@ class StableVideoDiffusionGenerator(LocalGenerator):
                 callback_on_step_end=on_step,
             ).frames
 
-    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> np.ndarray[Any, Any]:
-        """Decode as the end of diffusers' pipeline does. latents: (1, T, C, h, w)."""
-        chunk = min(int(resolved.options["decode_chunk_size"]), resolved.num_frames)
-        video = pipeline.decode_latents(latents, resolved.num_frames, chunk)
-        frames = pipeline.video_processor.postprocess_video(video=video, output_type="np")[0]
-        pipeline.maybe_free_model_hooks()
-        return np.ascontiguousarray(_turn_of(resolved).undo(frames))
+    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> Iterator[torch.Tensor]:
+        """Decode the whole clip at once, exactly; fewer frames at a time where the request says so, as stock does.
+
+        latents: (1, T, C, h, w).
+        """
+        turn = _turn_of(resolved)
+        chunk = int(resolved.options["decode_chunk_size"])
+        if chunk < resolved.num_frames:
+            video = pipeline.decode_latents(latents, resolved.num_frames, chunk)
+            yield turn.undo_latents(video[0].transpose(0, 1))
+            return
+        from pipelines.exact.decode_svd import decode_frames
+
+        scaled = latents[0] / pipeline.vae.config.scaling_factor
+        for frames in decode_frames(pipeline.vae, scaled, form=self._plan.decode, on_part=self._on_part):
+            yield turn.undo_latents(frames)
+
+    @contextmanager
+    def _adapters(self, pipeline: Any, plan: MemoryPlan, resolved: ResolvedRequest) -> Iterator[None]:
+        from pipelines.exact.unet import installed
+
+        if self._speed(resolved).reuse is not None:  # it works between the stock blocks
+            yield
+            return
+        stream = None if self._model is None else self._model.residence.stream_of("unet")
+        held = {} if stream is None else {"held": stream.held}
+        with installed(pipeline.unet, plan.tiling, **held):
+            yield
+
+    def _plans(self, placement: Placement) -> Sequence[MemoryPlan]:
+        return ON_CPU if placement.is_cpu else ON_DEVICE
+
+    def _outline(self, pipeline: Any, resolved: ResolvedRequest, dtype: Any) -> Outline:
+        """Return the shapes: both branches of guidance in one batch, latents with the picture's beside them."""
+        import torch
+
+        vae, unet = pipeline.vae.config, pipeline.unet.config
+        scale = 2 ** (len(vae.block_out_channels) - 1)
+        height, width = resolved.height // scale, resolved.width // scale
+        batch, frames = 2 if guidance_of(resolved) > 1 else 1, resolved.num_frames
+
+        def empty(*shape: int) -> torch.Tensor:
+            return torch.empty(shape, dtype=dtype, device="meta")
+
+        return Outline(
+            call={
+                "sample": empty(batch, frames, unet.in_channels, height, width),
+                "timestep": torch.empty((), device="meta"),
+                "encoder_hidden_states": empty(batch, 1, unet.cross_attention_dim),
+                "added_time_ids": empty(batch, 3),
+            },
+            latents=empty(1, frames, vae.latent_channels, height, width),
+            picture=torch.empty(1, vae.in_channels, resolved.height, resolved.width, device="meta"),
+        )
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
         import torch

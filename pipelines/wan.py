@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2: text-to-video and image-to-video on diffusers' Wan pipelines.
+"""Wan 2.1 and 2.2 from text, pictures or a video, on diffusers' Wan pipelines.
 
 Wan: Open and Advanced Large-Scale Video Generative Models, arXiv 2503.20314. The 2.2 TI2V checkpoints do both tasks
 with one transformer: an image enters as the clean first latent frame at timestep 0 (``expand_timesteps``).
@@ -6,51 +6,70 @@ with one transformer: an image enters as the clean first latent frame at timeste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
+from pipelines.source_video import STRENGTH, remarks_on_source, source_frames, steps_of_strength
+from pipelines.task_pipeline import pipeline_as
 from pipelines.vocabulary import unknown_words
+from pipelines.wan_vae import decode_wan_latents, load_wan_vae, measure_wan_preview, wan_latent_shape
 from studio.errors import MissingWeights
-from studio.request import ResolvedRequest, Task
+from studio.media import fit_image, read_image
+from studio.request import ResolvedRequest, Role, Task
 from studio.weights import WeightStore
 
-PIPELINES = {Task.TEXT_TO_VIDEO: "WanPipeline", Task.IMAGE_TO_VIDEO: "WanImageToVideoPipeline"}
+if TYPE_CHECKING:
+    import torch
+
+MAX_TOKENS = 512
+IMAGE_ENCODER = "image_encoder"
 
 
 class WanGenerator(LocalGenerator):
     """Serves every Wan checkpoint in the diffusers layout.
 
     Row settings: max_sequence_length (tokens of the prompt, 512 unless told), flow_shift (overrides the
-    scheduler's). Row option: guidance_scale_2 (of the low-noise expert of the 2.2 A14B pair).
+    scheduler's). Row options: guidance_scale_2 (of the low-noise expert of the 2.2 A14B pair), strength (how much of
+    the source video is made anew, for rows that do video-to-video).
     """
 
     gpu_dtype = "bfloat16"
+    # The pipeline class of diffusers for each task.
+    classes: Mapping[Task, str] = {
+        Task.TEXT_TO_VIDEO: "WanPipeline",
+        Task.IMAGE_TO_VIDEO: "WanImageToVideoPipeline",
+        Task.FIRST_LAST_FRAME_TO_VIDEO: "WanImageToVideoPipeline",
+        Task.VIDEO_TO_VIDEO: "WanVideoToVideoPipeline",
+    }
+    image_encoder_class = "CLIPVisionModel"
 
     def _load(self, folder: Path, placement: Placement) -> Any:
         import diffusers
-        import torch
 
-        # The VAE is kept in float32 as the model cards ask; it is small beside the transformer.
-        safely = {"use_safetensors": True, "local_files_only": True}
-        vae = diffusers.AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, **safely)
-        pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, vae=vae, dtype=placement.dtype, **safely)
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            folder,
+            vae=load_wan_vae(folder),
+            **self._image_encoder(folder),
+            dtype=placement.dtype,
+            use_safetensors=True,
+            local_files_only=True,
+        )
         if "flow_shift" in self.spec.settings:
             pipeline.scheduler.register_to_config(flow_shift=self.spec.settings["flow_shift"])
-        return pipeline.to(placement.device)
+        return pipeline
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
         prompt, negative = pipeline.encode_prompt(
             prompt=resolved.prompt,
             negative_prompt=resolved.negative_prompt,
             do_classifier_free_guidance=guidance_of(resolved) > 1,
-            max_sequence_length=self.spec.settings.get("max_sequence_length", 512),
+            max_sequence_length=self._tokens,
             device=pipeline._execution_device,
         )
         return {"prompt_embeds": prompt} | ({} if negative is None else {"negative_prompt_embeds": negative})
@@ -65,9 +84,9 @@ class WanGenerator(LocalGenerator):
     ) -> Any:
         arguments: dict[str, Any] = {
             **embeddings,
+            **self._material(resolved),
             "height": resolved.height,
             "width": resolved.width,
-            "num_frames": resolved.num_frames,
             "num_inference_steps": resolved.num_inference_steps,
             "guidance_scale": guidance_of(resolved),
             "generator": rng,
@@ -76,43 +95,106 @@ class WanGenerator(LocalGenerator):
         }
         if "guidance_scale_2" in resolved.options:
             arguments["guidance_scale_2"] = resolved.options["guidance_scale_2"]
-        image = self._first_frame(resolved)
-        if image is not None:
-            arguments["image"] = image
-        return _for_task(pipeline, resolved.task)(**arguments).frames
+        return pipeline_as(pipeline, self.classes[resolved.task])(**arguments).frames
 
-    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> np.ndarray[Any, Any]:  # noqa: ARG002
+    def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> Iterator[torch.Tensor]:  # noqa: ARG002
         """Decode as the end of diffusers' Wan pipelines does. latents: (1, C, T, h, w), as the denoiser sees them."""
-        import torch
-
-        vae = pipeline.vae
-        latents = latents.to(vae.device, vae.dtype)
-        shape = (1, vae.config.z_dim, 1, 1, 1)
-        mean = torch.tensor(vae.config.latents_mean).view(shape).to(latents.device, latents.dtype)
-        # One over the spread, and then a division: multiplying would round otherwise.
-        factor = 1.0 / torch.tensor(vae.config.latents_std).view(shape).to(latents.device, latents.dtype)
-        video = vae.decode(latents / factor + mean, return_dict=False)[0]
-        frames: np.ndarray[Any, Any] = pipeline.video_processor.postprocess_video(video, output_type="np")[0]
-        pipeline.maybe_free_model_hooks()
-        return frames
+        yield from decode_wan_latents(pipeline.vae, latents)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
-        vae = pipeline.vae
-        mean = torch.tensor(vae.config.latents_mean, device=vae.device).view(-1, 1, 1)
-        spread = torch.tensor(vae.config.latents_std, device=vae.device).view(-1, 1, 1)
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            latents = vae.encode(picture[:, :, None].to(vae.device, vae.dtype)).latent_dist.mode()[0, :, 0]
-            return torch.as_tensor((latents - mean) / spread)
-
-        return LatentPreview.measure(encode, scale=vae.config.scale_factor_spatial)
+        return measure_wan_preview(pipeline.vae)
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, :, latents.shape[2] // 2]
 
+    def _outline(self, pipeline: Any, resolved: ResolvedRequest, dtype: Any) -> Outline:
+        import torch
+
+        denoiser = pipeline.transformer if pipeline.transformer is not None else pipeline.transformer_2
+        shape = wan_latent_shape(
+            pipeline.vae, num_frames=resolved.num_frames, height=resolved.height, width=resolved.width
+        )
+        frames, rows, columns = shape
+        # A model that takes its first frame as a clean latent tells the time of each patch.
+        times = (1, frames * (rows // 2) * (columns // 2)) if pipeline.config.get("expand_timesteps") else (1,)
+        with torch.device("meta"):
+            call: dict[str, Any] = {
+                "hidden_states": torch.empty(1, denoiser.config.in_channels, *shape, dtype=dtype),
+                "timestep": torch.empty(times),
+                "encoder_hidden_states": torch.empty(1, self._tokens, denoiser.config.text_dim, dtype=dtype),
+                "return_dict": False,
+            }
+            if denoiser.config.get("image_dim") is not None:
+                vision = pipeline.image_encoder.config
+                seen = (1 + (Role.LAST_FRAME in _roles(resolved)), (vision.image_size // vision.patch_size) ** 2 + 1)
+                call["encoder_hidden_states_image"] = torch.empty(*seen, vision.hidden_size, dtype=dtype)
+            latents = torch.empty(1, pipeline.vae.config.z_dim, *shape)
+            # What the VAE reads: the pictures stand in a clip of grey, but for the model that takes one as it is.
+            read = 1 if pipeline.config.get("expand_timesteps") else resolved.num_frames
+            picture = torch.empty(1, 3, read, resolved.height, resolved.width)
+        return Outline(
+            call=call,
+            latents=latents,
+            calls=2 if guidance_of(resolved) > 1 else 1,
+            picture=None if resolved.task is Task.TEXT_TO_VIDEO else picture,
+        )
+
+    def own_dtypes(self, placement: Placement) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return the number formats of networks that are loaded in another one than the placement's, by name."""
+        import torch
+
+        return {"vae": torch.float32, IMAGE_ENCODER: torch.float32}
+
+    def _number_of_steps(self, resolved: ResolvedRequest) -> int:
+        """Return how many steps the pipeline reports."""
+        if resolved.task is Task.VIDEO_TO_VIDEO:
+            return steps_of_strength(resolved)
+        return resolved.num_inference_steps or 1
+
     def _warnings(self, resolved: ResolvedRequest) -> tuple[str, ...]:
+        if resolved.task is not Task.VIDEO_TO_VIDEO:
+            return self._unknown_words(resolved)
+        self._number_of_steps(resolved)
+        return (*remarks_on_source(resolved), *self._unknown_words(resolved))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _tokens(self) -> int:
+        return int(self.spec.settings.get("max_sequence_length", MAX_TOKENS))
+
+    def _image_encoder(self, folder: Path) -> dict[str, Any]:
+        """Return the image encoder in float32, as the model cards ask, where the checkpoint has one."""
+        import torch
+        import transformers
+
+        if not (folder / IMAGE_ENCODER).is_dir():
+            return {}
+        encoder_class = getattr(transformers, self.image_encoder_class)
+        return {
+            IMAGE_ENCODER: encoder_class.from_pretrained(
+                folder, subfolder=IMAGE_ENCODER, dtype=torch.float32, use_safetensors=True, local_files_only=True
+            )
+        }
+
+    def _material(self, resolved: ResolvedRequest) -> dict[str, Any]:
+        """Return the arguments of the pipeline that are the task's own: its length, its pictures or its video."""
+        if resolved.task is Task.VIDEO_TO_VIDEO:
+            return {"video": source_frames(resolved), STRENGTH: resolved.options[STRENGTH]}
+        pictures = {"image": self._first_frame(resolved), "last_image": self._last_frame(resolved)}
+        given = {name: picture for name, picture in pictures.items() if picture is not None}
+        return {"num_frames": resolved.num_frames, **given}
+
+    def _last_frame(self, resolved: ResolvedRequest) -> Any:
+        """Return the request's last frame as a PIL image of the clip's size, or None."""
+        from PIL import Image
+
+        conditioning = resolved.conditioning(Role.LAST_FRAME)
+        if conditioning is None:
+            return None
+        return Image.fromarray(fit_image(read_image(conditioning.path), resolved.width, resolved.height))
+
+    def _unknown_words(self, resolved: ResolvedRequest) -> tuple[str, ...]:
         grammar = self.spec.parameters.prompt_grammar
         if not grammar:
             return ()
@@ -128,23 +210,5 @@ class WanGenerator(LocalGenerator):
         )
 
 
-def _for_task(pipeline: Any, task: Task) -> Any:
-    """Return the pipeline class of the task over the same weights."""
-    import diffusers
-
-    wanted = getattr(diffusers, PIPELINES[task])
-    if isinstance(pipeline, wanted):
-        return pipeline
-    settings = {
-        name: pipeline.config[name] for name in ("boundary_ratio", "expand_timesteps") if name in pipeline.config
-    }
-    converted = wanted(**_accepted(wanted, pipeline.components), **settings)
-    converted.set_progress_bar_config(disable=True)
-    return converted
-
-
-def _accepted(pipeline_class: Any, components: dict[str, Any]) -> dict[str, Any]:
-    import inspect
-
-    names = inspect.signature(pipeline_class.__init__).parameters
-    return {name: component for name, component in components.items() if name in names}
+def _roles(resolved: ResolvedRequest) -> set[Role]:
+    return {item.role for item in resolved.conditionings}

@@ -22,6 +22,8 @@ from studio.errors import RequestError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
 from studio.export.gate import Gate
 from studio.exports import Exported, Exports
+from studio.extending.extender import Extender
+from studio.extending.wish import ExtendWish, Extension
 from studio.generator import Estimate
 from studio.identity import IdentityDesk
 from studio.inspection import Verification, verify
@@ -174,6 +176,12 @@ class Studio:
             warn(reminder)
         wish = JobWish(on_fail=on_fail, label=label, max_cost=max_cost)
         asset = Attendance(self.workshop, self.desk, observe, is_canceled).make(resolved, wish)
+        return self._outcome(asset, started, destination, resolved.warnings, overwrite=overwrite)
+
+    def _outcome(
+        self, asset: Asset, started: float, destination: Path | None, warnings: tuple[str, ...], *, overwrite: bool
+    ) -> Outcome:
+        """Deliver and verify a clip that was just sealed. warnings: told before the work started."""
         if destination is not None:
             deliver_new(asset, destination, overwrite=overwrite)
         verification = self.verify(destination or asset.path, search=False, with_checklist=False)
@@ -184,8 +192,8 @@ class Studio:
         return Outcome(
             asset=asset,
             verification=verification,
-            warnings=resolved.warnings,
-            notices=notices_of(asset, self.settings, resolved.warnings),
+            warnings=warnings,
+            notices=notices_of(asset, self.settings, warnings),
             seconds=time.monotonic() - started,
             delivered=destination,
         )
@@ -250,6 +258,28 @@ class Studio:
     ) -> Exported:
         """Write a sealed file out of the library: byte for byte, or made anew as the file's ending and `wish` ask."""
         return self.exports.export(asset_id, destination, wish or Wish(), overwrite=overwrite, on_stage=on_stage)
+
+    def extend(
+        self,
+        wish: ExtendWish,
+        *,
+        output: Path | None = None,
+        overwrite: bool = False,
+        observe: Observer = lambda _progress: None,
+        warn: Callable[[str], None] = lambda _text: None,
+        is_canceled: Callable[[], bool] = lambda: False,
+    ) -> tuple[Outcome, Extension]:
+        """Make a clip longer, seal the whole, and copy it to `output` if one is given; see `studio.extending`.
+
+        Raises any `StudioError`; what was made until then is kept, and the same call again goes on from there.
+        """
+        destination = None if output is None else self._check_destination(output, ".mp4", overwrite)
+        started = time.monotonic()
+        extender = Extender(self.workshop, self.exports, self.remove)
+        extension = extender.extend(wish, observe=observe, warn=warn, is_canceled=is_canceled)
+        asset = extension.asset
+        outcome = self._outcome(asset, started, destination, (), overwrite=overwrite)
+        return outcome, extension
 
     def remove(self, asset_id: str) -> Asset:
         """Delete an asset and the request that made it: the file first, so that no file is left without a row."""

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     on_failed_check: what happens to a clip that fails a check: flag, hold, refuse or retry:N.
     device: torch device of local models; ``auto`` takes CUDA when there is one.
     threads: CPU threads of local models; 0 leaves torch's choice.
+    vram_limit: GiB of GPU memory that local models may take; None leaves them all that is free.
     daily_budget, monthly_budget: what remote jobs may cost in a day or a calendar month (UTC), such as ``20 USD``;
     None sets no limit.
     power_watts: what this machine draws while it makes a clip. electricity_price: of a kilowatt hour, ``0.30 EUR``.
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     on_failed_check: str = "flag"
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     threads: int = Field(default=0, ge=0, le=1024)
+    vram_limit: float | None = Field(default=None, gt=0, le=10_000)
     daily_budget: str | None = None
     monthly_budget: str | None = None
     power_watts: float | None = Field(default=None, gt=0, le=1_000_000)
@@ -100,6 +102,7 @@ class Settings(BaseSettings):
         "signer",
         "signer_command",
         "timestamp_url",
+        "vram_limit",
         "daily_budget",
         "monthly_budget",
         "power_watts",

@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from studio.catalog.schema import ModelSpec
 from studio.media import EncodedClip, FrameClip, Preview
-from studio.request import GenerationRequest, ResolvedRequest
+from studio.provenance.manifest import Adapter
+from studio.request import GenerationRequest, OptionValue, ResolvedRequest
 
 RawClip = FrameClip | EncodedClip
 
@@ -29,6 +30,7 @@ class Estimate:
 
     seconds: wall-clock time on this machine. vram_bytes, ram_bytes: peak. disk_bytes: kept after the run.
     basis: one sentence on where the figures come from.
+    plan: how a local model would use memory. shortage: why it would be refused here, with what would fit; empty if not.
     """
 
     seconds: float | None
@@ -37,6 +39,8 @@ class Estimate:
     disk_bytes: int | None
     cost: Cost | None
     basis: str
+    plan: str | None = None
+    shortage: str = ""
 
 
 class RunContext(Protocol):
@@ -111,6 +115,33 @@ class Generator(Protocol):
 
     def generate(self, resolved: ResolvedRequest, run: RunContext) -> RawClip:
         """Make the clip, inside `session`."""
+
+
+def cost_of(generator: Generator, resolved: ResolvedRequest) -> Cost | None:
+    """Return what a clip costs in money, None where nobody knows. What runs here costs none; nothing is measured."""
+    if generator.spec.where == "local":
+        return Cost(amount=0.0, currency="USD")
+    return generator.estimate(resolved).cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What a clip's signed file is to say of how it is made. options: those that may be told.
+
+    adapters: LoRAs. speed_profile: what was left out to be done sooner; None where it is exact.
+    """
+
+    options: Mapping[str, OptionValue]
+    adapters: tuple[Adapter, ...] = ()
+    speed_profile: str | None = None
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """A generator with more to say of how it makes a clip than its row and the request do."""
+
+    def declare(self, resolved: ResolvedRequest) -> Declaration:
+        """Return what the signed file is to say. Loads nothing."""
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from studio.consistency.wording import failure_lines
 from studio.delivery import deliver
 from studio.errors import StudioError
 from studio.export.remarks import mark_warnings
-from studio.generator import Generator
+from studio.generator import Declaration, Declares, Generator
 from studio.inspection import Verification
 from studio.library.asset import Asset, file_sha256
 from studio.media import EncodedClip, sniff_mime_type
@@ -86,6 +86,7 @@ def provenance_of(
     """Return everything that is known about a clip before it is made. label: what is drawn into the picture."""
     spec = generator.spec
     weights = WeightStore(settings)
+    declared = generator.declare(resolved) if isinstance(generator, Declares) else Declaration(options=resolved.options)
     return Provenance(
         job_id=job_id,
         origin=Origin.of_task(resolved.task),
@@ -104,7 +105,9 @@ def provenance_of(
         height=resolved.height,
         num_frames=resolved.num_frames,
         frame_rate=resolved.frame_rate,
-        options=resolved.options,
+        options=declared.options,
+        adapters=declared.adapters,
+        speed_profile=declared.speed_profile,
         prompt=resolved.prompt,
         negative_prompt=resolved.negative_prompt,
         prompt_policy=settings.prompt_policy,

@@ -86,6 +86,8 @@ class ResolvedRequest:
 
     Fields are those of `GenerationRequest`; a parameter the model does not have is None.
     warnings: what the user should know although nothing was changed silently.
+    extension: of a clip that was made longer, what it was made of and how far it drifts (`studio.extending`); None of
+    all others.
     """
 
     model: str
@@ -103,6 +105,7 @@ class ResolvedRequest:
     generate_audio: bool
     options: Mapping[str, OptionValue]
     warnings: tuple[str, ...] = ()
+    extension: Mapping[str, Any] | None = None
 
     def conditioning(self, role: Role) -> Conditioning | None:
         """Return the conditioning with this role, or None."""
@@ -114,7 +117,7 @@ class ResolvedRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Return a JSON object that `from_json` turns back into an equal request."""
-        return {
+        told = {
             "model": self.model,
             "task": self.task.value,
             "prompt": self.prompt,
@@ -133,6 +136,8 @@ class ResolvedRequest:
             "options": dict(self.options),
             "warnings": list(self.warnings),
         }
+        # Left out where there is none: what was kept before there were any must not look like another request.
+        return told if self.extension is None else told | {"extension": dict(self.extension)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ResolvedRequest:

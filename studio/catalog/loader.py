@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from studio.catalog.option_sets import OptionSets, UnknownOptionSet, read_option_sets, with_option_sets
 from studio.catalog.schema import ModelSpec, Status
 from studio.errors import EnvironmentFault, UnknownModel
 from studio.request import Task
@@ -85,7 +86,8 @@ def load_catalog(extra_folders: Iterable[Folder] = ()) -> Catalog:
             if model_id in rows:
                 raise _broken(row.origin, model_id, f"this id is already taken by a row in {rows[model_id].origin}")
             rows[model_id] = row
-    specs = [_validate(model_id, row.origin, _flatten(model_id, rows)) for model_id, row in rows.items()]
+    sets = read_option_sets()
+    specs = [_validate(model_id, row.origin, _whole(model_id, rows, sets)) for model_id, row in rows.items()]
     _check_replacements(specs, rows)
     _check_aliases(specs, rows)
     return Catalog(models=tuple(sorted(specs, key=_precedence)))
@@ -130,6 +132,16 @@ def _flatten(model_id: str, rows: Mapping[str, _RawRow], children: tuple[str, ..
     parent = _heritage(_flatten(parent_id, rows, chain), row.table)
     child = {key: value for key, value in row.table.items() if key != "extends"}
     return _merge(parent, child)
+
+
+def _whole(model_id: str, rows: Mapping[str, _RawRow], sets: OptionSets) -> dict[str, Any]:
+    table = _flatten(model_id, rows)
+    try:
+        return with_option_sets(table, sets)
+    except UnknownOptionSet as error:
+        raise _broken(
+            rows[model_id].origin, f"{model_id}.parameters.option_sets", "there is no such set of options", error
+        ) from error
 
 
 def _heritage(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

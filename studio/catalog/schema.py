@@ -177,6 +177,7 @@ class Parameters(Row):
     max_pixels: bound on width x height. frame_rate: frames per second. frame_rates: where only some of them will do.
     formats, durations: what a remote model makes, by name and in whole seconds; `width`, `height`, `sizes` and
     `num_frames` follow from them (the first format is the default) and are left out of the row.
+    option_sets: names of options that many rows share, see `studio.catalog.option_sets`; they are among `options`.
     prompt: whether a text prompt is required, optional or unused; prompt_grammar: what a tiny model understands.
     """
 
@@ -196,6 +197,7 @@ class Parameters(Row):
     negative_prompt: bool = False
     seed: bool = True
     audio: bool = False
+    option_sets: tuple[str, ...] = ()
     options: dict[str, Option] = Field(default_factory=dict)
 
     @model_validator(mode="before")

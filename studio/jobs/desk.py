@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from studio.errors import Moderated, RequestError
+from studio.generator import cost_of
 from studio.jobs.advice import interrupted
 from studio.jobs.budget import require_room_for_new
 from studio.jobs.job import Job, JobWish, Terms, UnknownJob, is_open_order, job_of_row, newest_order
@@ -81,7 +82,7 @@ class JobDesk:
             job_id = new_id()
         taken.add(job_id)
         generator = self._shop.registry.generator(resolved.model)
-        cost, terms = generator.estimate(resolved).cost, Terms.of(wish, self._shop.settings)
+        cost, terms = cost_of(generator, resolved), Terms.of(wish, self._shop.settings)
         return NewJob(
             id=job_id,
             resolved=resolved,

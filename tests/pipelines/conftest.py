@@ -33,6 +33,7 @@ class RecordingRun:
     steps: list[tuple[int, int]] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
     previews: list[Preview] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     earlier: dict[str, bytes] = field(default_factory=dict, repr=False)
     shelf: dict[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -58,6 +59,9 @@ class RecordingRun:
 
     def wants_checkpoint(self) -> bool:
         return self.keeps_each_step
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def bill(self, cost: Any, *, units: float | None = None, unit: str = "") -> None:
         raise AssertionError("a local model costs nothing")

@@ -54,6 +54,9 @@ class FiledRun:
                 (self.workdir / "decoding").touch()
                 signal.pause()
 
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
     def keep(self, stage: str, content: bytes) -> None:
         self._checkpoints.keep(stage, content)
 

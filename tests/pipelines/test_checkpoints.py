@@ -31,6 +31,8 @@ from tests.pipelines.doomed import STEPS, FiledRun, micro_wan
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 TOTAL = 4
+# Of 255, between two orders of computing in float16 with random weights.
+HALF_PRECISION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -428,7 +430,7 @@ def test_a_scheduler_that_forgets_to_begin_anew_does_no_harm(
         ("svd without guidance", "StableVideoDiffusionPipeline"),
     ],
 )
-def test_decoding_apart_equals_the_stock_pipeline_to_the_last_bit_of_a_float(
+def test_decoding_apart_equals_the_stock_pipeline_within_the_rounding_of_a_float(
     make: Callable[[Case], Generator],
     tmp_path: Path,
     photo: Conditioning,
@@ -438,23 +440,26 @@ def test_decoding_apart_equals_the_stock_pipeline_to_the_last_bit_of_a_float(
 ) -> None:
     import diffusers
 
-    from pipelines.local import _to_uint8
+    from pipelines.frames import to_uint8
 
     generator = make(CASES[name])
     resolved = request_of(generator, CASES[name], photo)
     seen: list[np.ndarray] = []
-    monkeypatch.setattr("pipelines.local._to_uint8", lambda frames: (seen.append(frames), _to_uint8(frames))[1])
+    monkeypatch.setattr("pipelines.frames.to_uint8", lambda frames: (seen.append(frames), to_uint8(frames))[1])
     stock_class = getattr(diffusers, pipeline_name)
     call = stock_class.__call__
     whole = {"output_type": "pt", **({"decode_chunk_size": 2} if "svd" in name else {})}
     with generator.session():
         generator.generate(resolved, RecordingRun(workdir=tmp_path))
+        ours = np.concatenate(seen)
+        seen.clear()
         monkeypatch.setattr(stock_class, "__call__", lambda self, *given, **named: call(self, *given, **named | whole))
-        monkeypatch.setattr(generator, "_decode", lambda _pipeline, frames, _resolved: frames[0].movedim(1, -1).numpy())
+        # What the stock pipeline made is in [0, 1] already.
+        monkeypatch.setattr(generator, "_decode", lambda _pipeline, frames, _resolved: iter([frames[0] * 2 - 1]))
         generator.generate(resolved, RecordingRun(workdir=tmp_path))
-    ours, stock = seen
+    (stock,) = seen
     assert ours.dtype == stock.dtype == np.float32
-    np.testing.assert_array_equal(ours, stock)
+    np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-5)
 
 
 def test_a_cache_of_activations_is_emptied_after_a_broken_run_and_nothing_is_kept_midway(
@@ -560,7 +565,7 @@ def test_svd_in_half_precision_equals_the_stock_pipeline_and_goes_on_bit_for_bit
         motion_bucket_id=resolved.options["motion_bucket_id"],
         noise_aug_strength=resolved.options["noise_aug_strength"],
     ).frames[0]  # fmt: skip
-    np.testing.assert_array_equal(ours, (stock * 255).round().astype(np.uint8))
+    assert np.abs(ours.astype(np.int16) - (stock * 255).round().astype(np.int16)).max() <= HALF_PRECISION
     np.testing.assert_array_equal(again, ours)
 
 

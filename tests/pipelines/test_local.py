@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.failures import torch_failures
 from pipelines.latent_preview import LatentPreview
-from pipelines.local import _to_uint8
+from pipelines.frames import to_uint8
 from pipelines.placement import choose_placement
 from studio.app import Studio
 from studio.errors import EnvironmentFault, GenerationFailed, OutOfMemory
@@ -53,12 +53,12 @@ def test_output_that_is_not_finite_is_refused() -> None:
     frames = np.zeros((2, 4, 4, 3), np.float32)
     frames[1, 2, 3, 0] = np.nan
     with pytest.raises(GenerationFailed, match="not finite"):
-        _to_uint8(frames)
+        to_uint8(frames)
 
 
 def test_frames_are_rounded_not_cut() -> None:
     frames = np.full((1, 1, 1, 3), 0.9999, np.float32)
-    assert _to_uint8(frames).max() == 255
+    assert to_uint8(frames).max() == 255
 
 
 def test_the_preview_finds_the_colours_of_a_linear_code() -> None:

@@ -44,7 +44,10 @@ def test_it_equals_the_stock_pipeline(tmp_path: Path, svd: Generator, run: Recor
         num_inference_steps=2, max_guidance_scale=2.5, fps=7, generator=torch.Generator().manual_seed(5),
         output_type="np", **options,
     ).frames[0]  # fmt: skip
-    np.testing.assert_array_equal(ours, (stock * 255).round().astype(np.uint8))
+    # Layers are computed in another order than stock: equal within rounding, which tips a value here and there.
+    difference = np.abs(ours.astype(np.int16) - (stock * 255).round().astype(np.int16))
+    assert difference.max() <= 1
+    assert np.mean(difference > 0) < 0.001
 
 
 @pytest.mark.parametrize("options", [{"motion_bucket_id": 250}, {"noise_aug_strength": 0.5}])

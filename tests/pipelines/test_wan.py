@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from studio.app import Studio
-from studio.errors import Canceled, WeightsMismatch
+from studio.errors import Canceled, UnsupportedValue, WeightsMismatch
 from studio.generator import Generator
-from studio.request import Conditioning, GenerationRequest
+from studio.request import Conditioning, GenerationRequest, Role
+from tests.pipelines.checkpoints.wan import save_wan_first_last, save_wan_vace
 from tests.pipelines.conftest import RecordingRun, save_wan
+from tests.studio.media_files import pan, write_mp4
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -122,3 +127,67 @@ def test_the_row_of_micro_wan_names_the_words_its_tokenizer_knows(studio: Studio
     placeholders = {"COLOUR", "SHAPE", "MOTION", "BACKGROUND", "with", "or", "and"}
     listed = [word for word in words.replace(":", " ").replace(";", " ").split() if word not in placeholders]
     assert unknown_words(folder / "tokenizer", " ".join(listed)) == []
+
+
+def test_both_pictures_shape_the_clip_between_them(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun, photo: Conditioning
+) -> None:
+    generator = generator_of("wan2.1-flf2v-14b-720p", save_wan_first_last(tmp_path / "wan"))
+    dark, light = (last_frame(tmp_path, level) for level in (20, 230))
+    first = clip_of(generator, run, conditionings=(photo, dark))
+    assert np.any(first != clip_of(generator, run, conditionings=(photo, light)))
+    assert np.any(first != clip_of(generator, run, conditionings=(replace(dark, role=Role.FIRST_FRAME), dark)))
+
+
+def test_a_video_is_made_anew_in_the_steps_that_its_strength_leaves(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun
+) -> None:
+    generator = generator_of("wan2.1-t2v-1.3b", save_wan(tmp_path / "wan"))
+    source = source_video(tmp_path, 8)
+    fields = {"conditionings": (source,), "num_inference_steps": 4}
+    half = clip_of(generator, run, **fields, options={"strength": 0.5})
+    assert len(run.previews) == 2
+    whole = clip_of(generator, RecordingRun(workdir=tmp_path), **fields, options={"strength": 1.0})
+    assert half.shape == whole.shape == (5, 32, 32, 3)
+    assert np.any(half != whole)
+
+
+def test_a_video_that_is_too_short_or_a_strength_that_leaves_nothing_is_refused_before_the_run(
+    tmp_path: Path, generator_of: Callable[..., Generator]
+) -> None:
+    generator = generator_of("wan2.1-t2v-1.3b", save_wan(tmp_path / "wan"))
+    short, long = source_video(tmp_path, 3), source_video(tmp_path, 40)
+    with pytest.raises(UnsupportedValue, match="ends before the clip does"):
+        generator.resolve(GenerationRequest(model=generator.spec.id, prompt="a", conditionings=(short,)))
+    with pytest.raises(UnsupportedValue, match="leaves none to be done"):
+        generator.resolve(
+            GenerationRequest(
+                model=generator.spec.id, prompt="a", conditionings=(long,), num_inference_steps=2,
+                options={"strength": 0.3},
+            )
+        )  # fmt: skip
+    resolved = generator.resolve(GenerationRequest(model=generator.spec.id, prompt="a", conditionings=(long,)))
+    assert len(resolved.warnings) == 1
+    assert "made from its first" in resolved.warnings[0]
+
+
+def test_vace_lays_its_reference_before_the_clip_and_does_not_decode_it(
+    tmp_path: Path, generator_of: Callable[..., Generator], run: RecordingRun, photo: Conditioning
+) -> None:
+    generator = generator_of("wan2.1-vace-1.3b", save_wan_vace(tmp_path / "vace"))
+    seen, other = (replace(item, role=Role.REFERENCE) for item in (photo, last_frame(tmp_path, 20)))
+    one = clip_of(generator, run, conditionings=(seen,))
+    assert one.shape == (5, 32, 32, 3)
+    assert np.any(one != clip_of(generator, run, conditionings=(other,)))
+    assert np.any(one != clip_of(generator, run, conditionings=(seen,), options={"conditioning_scale": 0.0}))
+
+
+def last_frame(folder: Path, level: int) -> Conditioning:
+    path = folder / f"{level}.png"
+    PIL.Image.new("RGB", (64, 64), (level, level, 128)).save(path)
+    return Conditioning(role=Role.LAST_FRAME, path=path)
+
+
+def source_video(folder: Path, num_frames: int) -> Conditioning:
+    path = write_mp4(folder / f"{num_frames}.mp4", pan(num_frames, 64, 32), Fraction(16))
+    return Conditioning(role=Role.SOURCE_VIDEO, path=path)

@@ -12,6 +12,7 @@ from ui.cli.commands import (
     clips,
     costs,
     demo,
+    extending,
     identity,
     inspection,
     keys,
@@ -50,6 +51,7 @@ def _globals(
 
 
 app.command("generate")(clips.generate)
+app.command("extend")(extending.extend)
 app.command("demo")(demo.demo)
 app.command("estimate")(clips.estimate)
 app.command("verify")(inspection.verify)

@@ -67,7 +67,11 @@ def estimate(
     for name, size in (("VRAM", figures.vram_bytes), ("RAM", figures.ram_bytes), ("disk", figures.disk_bytes)):
         print_line(f"{name:<5} {_bytes(size)}")
     print_line(f"cost  {'unknown' if figures.cost is None else f'{figures.cost.amount:.2f} {figures.cost.currency}'}")
+    if figures.plan:
+        print_line(f"plan  {figures.plan}")
     print_line(f"basis {figures.basis}")
+    if figures.shortage:
+        print_line(f"does not fit: {figures.shortage}")
     for warning in resolved.warnings:
         print_note(f"note: {warning}")
 
@@ -96,6 +100,9 @@ def estimate_json(figures: Estimate) -> dict[str, Any]:
         "disk_bytes": figures.disk_bytes,
         "cost": {"amount": cost.amount if cost else None, "currency": cost.currency if cost else None},
         "basis": figures.basis,
+        "plan": figures.plan,
+        "fits": not figures.shortage,
+        "shortage": figures.shortage or None,
     }
 
 

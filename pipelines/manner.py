@@ -1,0 +1,78 @@
+"""How a request wants its clip computed: the options that all local models share, parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.lora_files import LoRA, parse_loras
+from pipelines.quantised import Storage
+from pipelines.speed import EXACT, SpeedProfile, profile_named
+from studio.catalog.schema import ModelSpec
+from studio.request import OptionValue, ResolvedRequest
+
+ORIGINAL = "original"
+# Told apart from the model's own parameters: what a file says of them stands elsewhere, or names files of this machine.
+LORA = "lora"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """speed: the profile, with the sampler that was asked for. loras: beside the weights, in order.
+
+    attention: name of a backend. storage: how weights are kept, None for as they come. is_compiled: denoisers.
+    """
+
+    speed: SpeedProfile = EXACT
+    loras: tuple[LoRA, ...] = ()
+    attention: str = "auto"
+    storage: Storage | None = None
+    is_compiled: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, OptionValue], spec: ModelSpec, loras_folder: Path) -> Manner:
+        """Read the options of a resolved request; a row without them leaves everything as it is.
+
+        loras_folder: where LoRAs named without a folder lie. Raises `UnsupportedValue`, naming the option.
+        """
+        storage = str(options.get("weights_format", ORIGINAL))
+        return cls(
+            speed=speed_of(options, spec),
+            loras=parse_loras(str(options.get(LORA, "")), loras_folder),
+            attention=str(options.get("attention", "auto")),
+            storage=None if storage == ORIGINAL else Storage(storage),
+            is_compiled=bool(options.get("compile", False)),
+        )
+
+    def describe(self) -> str | None:
+        """Return in one line what of it shows in the clip, for the signed file; None where it is exact."""
+        parts = [] if self.speed == EXACT else [self.speed.describe()]
+        parts += [f"weights as {self.storage}, approximate"] if self.storage else []
+        parts += ["compiled"] if self.is_compiled else []
+        return "; ".join(parts) or None
+
+
+def speed_of(options: Mapping[str, OptionValue], spec: ModelSpec) -> SpeedProfile:
+    """Return the speed profile of a request, with the sampler that it names. Raises `UnsupportedValue`."""
+    speed = profile_named(str(options.get("speed", EXACT.name)), spec.settings)
+    scheduler = str(options.get("scheduler", ORIGINAL))
+    return speed if scheduler == ORIGINAL else speed.sampled_with(scheduler)
+
+
+def with_steps_of_profile(resolved: ResolvedRequest, asked: int | None, spec: ModelSpec) -> ResolvedRequest:
+    """Return the request with the number of steps its profile takes, and a warning where another one was asked for."""
+    if resolved.num_inference_steps is None:
+        return resolved
+    speed = speed_of(resolved.options, spec)
+    steps = speed.steps(resolved.num_inference_steps)
+    told: tuple[str, ...] = ()
+    if asked is not None and asked != steps:
+        told = (f"steps: the profile {speed.name} takes {steps}, not {asked}",)
+    return replace(resolved, num_inference_steps=steps, warnings=(*resolved.warnings, *told))
+
+
+def told_options(options: Mapping[str, OptionValue]) -> dict[str, Any]:
+    """Return the options that a signed file may tell: LoRAs are told by name and digest, not by where they lie."""
+    return {name: value for name, value in options.items() if name != LORA}

@@ -1,0 +1,170 @@
+"""What a run will take, found by going through it on torch's meta device: the real modules, shapes without numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.counting import Counting, weight_bytes
+from pipelines.residency import DENOISERS
+
+if TYPE_CHECKING:
+    import torch
+
+META = "meta"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """The shapes of one run, as tensors on the meta device.
+
+    call: arguments by name of one call of the denoiser as the pipeline makes it. calls: such calls for one step.
+    latents: what the sampling ends with, as a family's `_decode` takes it.
+    picture: what the VAE encodes before the sampling begins, None where nothing is.
+    """
+
+    call: Mapping[str, Any]
+    latents: Any
+    calls: int = 1
+    picture: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One network's weights in bytes. largest_part_bytes: of the largest part that is streamed at a time."""
+
+    weight_bytes: int
+    largest_part_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What one stage of a run takes beside weights.
+
+    peak_bytes: of what is alive on the device at a time. parked_bytes: of what waits in main memory meanwhile.
+    flops: two for a multiplication with its addition. traffic_bytes: read and written.
+    """
+
+    peak_bytes: int
+    parked_bytes: int
+    flops: int
+    convolution_flops: int
+    traffic_bytes: int
+    operations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsed:
+    """The stages of a run. step: one step of the sampling."""
+
+    encoding: Stage
+    step: Stage
+    decode: Stage
+
+
+def rehearse_encoding(pipeline: Any, outline: Outline) -> Stage:
+    """Go through the encoding of the picture that a clip begins with, in the number format the pipelines use."""
+    return _counted(lambda: _encode(pipeline, outline.picture))
+
+
+def rehearse_step(pipeline: Any, outline: Outline) -> Stage:
+    """Go through one step of the sampling, with all its calls of the denoiser."""
+    denoiser = next(part for name in DENOISERS if (part := getattr(pipeline, name, None)) is not None)
+    return _counted(lambda: denoiser(**outline.call), held=_size(outline.call), times=outline.calls)
+
+
+def rehearse_decode(outline: Outline, decode: Callable[[], Iterator[torch.Tensor]]) -> Stage:
+    """Go through a decode; its frames are let go of as they come."""
+    return _counted(lambda: _exhaust(decode()), held=_size({"latents": outline.latents}))
+
+
+def networks_of(pipeline: Any, adapted: tuple[str, ...]) -> dict[str, Network]:
+    """Return the networks of a pipeline by name. adapted: those that are streamed layer by layer."""
+    import torch
+
+    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    return {
+        name: Network(weight_bytes=weight_bytes(part), largest_part_bytes=_largest_part(part, is_fine=name in adapted))
+        for name, part in parts.items()
+    }
+
+
+def _counted(work: Callable[[], object], *, held: int = 0, times: int = 1) -> Stage:
+    """Do some work on the meta device. held: bytes that are alive from before. times: how often it is done."""
+    import torch
+
+    with torch.inference_mode(), Counting(device=META) as count:
+        work()
+    return Stage(
+        peak_bytes=count.peak_bytes + held,
+        parked_bytes=count.host_memory.peak_bytes,
+        flops=count.flops * times,
+        convolution_flops=count.convolution_flops * times,
+        traffic_bytes=count.traffic_bytes * times,
+        operations=count.operations * times,
+    )
+
+
+def _encode(pipeline: Any, picture: Any) -> None:
+    if picture is None:
+        return
+    import torch
+
+    vae = pipeline.vae
+    dtype = vae.dtype
+    with _in_dtype(vae, torch.float32 if getattr(vae.config, "force_upcast", False) else dtype):
+        vae.encode(picture.to(vae.dtype))
+
+
+@contextmanager
+def _in_dtype(module: Any, dtype: Any) -> Iterator[None]:
+    before = module.dtype
+    module.to(dtype)
+    try:
+        yield
+    finally:
+        module.to(before)
+
+
+def _exhaust(pieces: Iterator[torch.Tensor]) -> None:
+    for _ in pieces:
+        pass
+
+
+def _size(value: Any) -> int:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, Mapping):
+        return sum(_size(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_size(item) for item in value)
+    return 0
+
+
+def _largest_part(module: Any, *, is_fine: bool) -> int:
+    """Return the size of the largest block of a network's lists, and of all that is in none of them.
+
+    is_fine: blocks come apart once more, as those of a UNet into its layers.
+    """
+    blocks = _outermost_blocks(module)
+    parts = [part for block in blocks for part in (_outermost_blocks(block) or [block])] if is_fine else blocks
+    sizes = [weight_bytes(part) for part in parts]
+    loose = 0 if is_fine else weight_bytes(module) - sum(sizes)
+    return max(sizes, default=weight_bytes(module)) + loose
+
+
+def _outermost_blocks(module: Any) -> list[Any]:
+    """Return the elements of a network's lists that lie in no other list's element."""
+    import torch
+
+    found: list[Any] = []
+    for child in module.children():
+        if isinstance(child, torch.nn.ModuleList):
+            found += child
+        else:
+            found += _outermost_blocks(child)
+    return found
