@@ -21,6 +21,7 @@ from pipelines.stages import NotKeepable, machine_of, pack, unpack
 
 if TYPE_CHECKING:
     from pipelines.placement import Placement
+    from studio.request import ResolvedRequest
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ _FORM = 1  # of the files; another one makes all earlier ones strangers
 _SUFFIX = ".safetensors"
 _PART_SUFFIX = ".part"
 _PART_SECONDS = 3600.0
+TEXT_PARTS = tuple(f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in ("", "_2", "_3"))
+# What takes less time than this is not worth a file.
+WORTH_KEEPING_SECONDS = 0.5
 _LIBRARIES = ("torch", "diffusers", "transformers", "tokenizers", "peft", "torchao")
 
 
@@ -143,6 +147,31 @@ def embedding_key(
         "others": dict(others or {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def key_of_request(
+    resolved: ResolvedRequest, folder: Path, placement: Placement, *, settings: Mapping[str, Any]
+) -> str:
+    """Return the key of a request's embeddings: its words, and all else that any family encodes them by.
+
+    folder: of the checkpoint. settings: the row's. Seed, steps and the strength of guidance have no part in it.
+    """
+    return embedding_key(
+        weights=fingerprint(folder, TEXT_PARTS),
+        prompt=resolved.prompt,
+        negative_prompt=resolved.negative_prompt,
+        max_sequence_length=int(settings.get("max_sequence_length", 0)),
+        is_guided=(resolved.guidance_scale or 1.0) > 1,
+        placement=placement,
+        others={
+            "model": resolved.model,
+            "task": resolved.task.value,
+            "pictures": [[item.role.value, item.sha256] for item in resolved.conditionings],
+            "size": [resolved.width, resolved.height, resolved.num_frames, str(resolved.frame_rate)],
+            "audio": resolved.generate_audio,
+            "options": dict(resolved.options),
+        },
+    )
 
 
 def fingerprint(folder: Path, parts: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.kernels.target import rehearsed_for
 from pipelines.memory import Budget, Forecast, Ladder, forecast_of
 from pipelines.meta_pipeline import build_meta_pipeline
 from pipelines.placement import Placement
@@ -54,7 +55,7 @@ class Foresight:
     def ladder(self, resolved: ResolvedRequest, budget: Budget) -> Ladder:
         """Return the model's plans with what each takes for this request."""
         return Ladder(
-            plans=self.generator._plans(self.placement),
+            plans=self.generator._plans(self.placement, resolved),
             forecast=lambda plan: self.forecast(resolved, plan),
             budget=budget,
             cheaper=lambda: tuple(self._cheaper(resolved)),
@@ -122,14 +123,14 @@ class Foresight:
         outline = generator._outline(pipeline, resolved, self.placement.dtype)
         if stage == "encoding":
             return rehearse_encoding(pipeline, outline)
-        with generator.by(plan, pipeline, resolved):
+        with rehearsed_for(self.placement.device.type), generator.by(plan, pipeline, resolved):
             if stage == "step":
                 return rehearse_step(pipeline, outline)
             return rehearse_decode(outline, lambda: generator._decode(pipeline, outline.latents, resolved))
 
     def _cheaper(self, resolved: ResolvedRequest) -> Iterator[tuple[str, Callable[[], Forecast]]]:
         """Yield requests that take less, each with what it takes by the last plan: fewer frames, a smaller picture."""
-        smallest = self.generator._plans(self.placement)[-1]
+        smallest = self.generator._plans(self.placement, resolved)[-1]
         for change in smaller_requests(self.generator.spec.parameters, resolved):
             flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in change.items())
             yield flags, partial(self.forecast, _changed(resolved, change), smallest)

@@ -48,7 +48,7 @@ def guided_within(pipeline: Any, interval: GuidanceInterval, clock: StepClock) -
     """Guide the pipeline's steps in the interval only; elsewhere its output is that of guidance scale 1, exactly.
 
     Three ways of guidance are known: both branches in one batch (SVD, LTX-Video, CogVideoX, Mochi), one call for the
-    conditional branch and one for the other (Wan, HunyuanVideo, SkyReels-V2), and diffusers' guiders (HunyuanVideo 1.5).
+    conditional branch and one for the other (Wan, HunyuanVideo, SkyReels-V2), diffusers' guiders (HunyuanVideo 1.5).
     Raises, at the end of the first step outside, `UnsupportedValue` where the pipeline has another way.
     """
     if getattr(pipeline, "guider", None) is not None:

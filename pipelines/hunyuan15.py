@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.exact.decode_hunyuan15 import decode_hunyuan15
 from pipelines.exact.frame_causal import without_frame_mask
 from pipelines.exact.hunyuan_text import without_padding
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
-from pipelines.plan import MemoryPlan
+from pipelines.plan import DecodeForm, MemoryPlan
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
 from pipelines.task_pipeline import pipeline_as
@@ -101,7 +102,10 @@ class HunyuanVideo15Generator(LocalGenerator):
         """Decode as the end of diffusers' pipelines does. latents: (1, C, T, h, w)."""
         vae = pipeline.vae
         scaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
-        yield vae.decode(scaled, return_dict=False)[0][0].transpose(0, 1)
+        if self._plan.decode is DecodeForm.WHOLE:
+            yield vae.decode(scaled, return_dict=False)[0][0].transpose(0, 1)
+        else:
+            yield from decode_hunyuan15(vae, scaled, on_part=self._on_part)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
         import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.attention import attention_of, choose
 from pipelines.compiling import Compiled, compiled
 from pipelines.descent import Descent
+from pipelines.embedding_cache import WORTH_KEEPING_SECONDS, EmbeddingCache, key_of_request
 from pipelines.estimate import estimate_local
 from pipelines.failures import loading_failures
 from pipelines.foresight import Foresight
@@ -171,13 +173,27 @@ class LocalGenerator(abc.ABC):
         """Return the number formats of networks that are loaded in another one than the placement's, by name."""
         return {}
 
-    def _plans(self, placement: Placement) -> Sequence[MemoryPlan]:
+    def _plans(self, placement: Placement, resolved: ResolvedRequest) -> Sequence[MemoryPlan]:  # noqa: ARG002
         """Return the plans this family can run by, the fastest first."""
         return ON_CPU if placement.is_cpu else ON_DEVICE
+
+    def _number_of_steps(self, resolved: ResolvedRequest) -> int:
+        """Return how many steps the pipeline reports."""
+        return resolved.num_inference_steps or 1
 
     @contextmanager
     def _adapters(self, pipeline: Any, plan: MemoryPlan, resolved: ResolvedRequest) -> Iterator[None]:  # noqa: ARG002
         """Put this family's rewritten parts in place of the stock ones, as the plan wants them."""
+        yield
+
+    @contextmanager
+    def _conditioned(
+        self,
+        pipeline: Any,  # noqa: ARG002
+        embeddings: Mapping[str, Any],  # noqa: ARG002
+        resolved: ResolvedRequest,  # noqa: ARG002
+    ) -> Iterator[None]:
+        """Put in place what needs to know the embeddings that `_sample` is going to be given."""
         yield
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -232,7 +248,7 @@ class LocalGenerator(abc.ABC):
     ) -> Any:
         import torch
 
-        total = resolved.num_inference_steps or 1
+        total = self._number_of_steps(resolved)
         if (kept := shelf.kept(LATENTS)) is not None:
             run.progress(total, total)
             return kept[LATENTS]
@@ -242,7 +258,10 @@ class LocalGenerator(abc.ABC):
 
         def sample(_plan: MemoryPlan) -> Any:
             rng.manual_seed(resolved.seed)
-            with self._speed(resolved).applied(pipeline, rng, total) as watch, sampling.loop(pipeline) as on_step:
+            with ExitStack() as stack:
+                stack.enter_context(self._conditioned(pipeline, embeddings, resolved))
+                watch = stack.enter_context(self._speed(resolved).applied(pipeline, rng, total))
+                on_step = stack.enter_context(sampling.loop(pipeline))
                 return self._sample(pipeline, resolved, embeddings, rng, watch(on_step))
 
         latents = descent.attempt("sampling", sample, before_less=sampling.keep_latest)
@@ -255,11 +274,19 @@ class LocalGenerator(abc.ABC):
     ) -> Mapping[str, Any]:
         if (kept := shelf.kept(EMBEDDINGS)) is not None:
             return kept
+        model = self._loaded()
+        cache = EmbeddingCache(self.settings.home / EMBEDDINGS)
+        key = key_of_request(resolved, model.folder, model.placement, settings=self.spec.settings)
+        if (known := cache.get(key, model.placement)) is not None:
+            return known
         run.raise_if_canceled()
         run.stage("encoding")
+        started = time.monotonic()
         embeddings = descent.attempt("encoding the prompt", lambda _plan: self._encode(pipeline, resolved))
         if embeddings:
             shelf.keep(EMBEDDINGS, embeddings)
+            if time.monotonic() - started >= WORTH_KEEPING_SECONDS:
+                cache.put(key, embeddings, model.placement)
         return embeddings
 
     def _clip(self, model: LoadedModel, latents: Any, resolved: ResolvedRequest, run: RunContext) -> FrameClip:
@@ -285,7 +312,7 @@ class LocalGenerator(abc.ABC):
         model = self._loaded()
         budget = Budget.measure(model.placement, self.settings)
         if model.placement.is_cpu and surely_fits(resolved, budget):
-            return self._plans(model.placement)
+            return self._plans(model.placement, resolved)
         return self.foresight(model.placement, model.folder).ladder(resolved, budget).from_what_fits()
 
     def foresight(self, placement: Placement, folder: Path) -> Foresight:

@@ -274,7 +274,8 @@ def _sound_length(pipeline: Any, resolved: ResolvedRequest) -> int:
     per_second = (
         pipeline.audio_sampling_rate / pipeline.audio_hop_length / pipeline.audio_vae_temporal_compression_ratio
     )
-    return int(round(resolved.num_frames / float(resolved.frame_rate) * per_second))
+    length: int = round(resolved.num_frames / float(resolved.frame_rate) * per_second)
+    return length
 
 
 def _mel_bins(pipeline: Any) -> int:

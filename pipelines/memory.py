@@ -144,7 +144,8 @@ def _device_peak(plan: MemoryPlan, rehearsed: Rehearsed, networks: Mapping[str, 
         case Residency.STAGED:
             largest = max((weights[name] for name in others), default=0)
             return max(
-                largest + sampling,
+                # A VAE that has read a picture stays: the chain of hooks brings it home with the next network alone.
+                largest + sampling + (vae if encoding else 0),
                 vae + encoding,
                 vae + decoding,
             )

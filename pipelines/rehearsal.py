@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.counting import Counting, weight_bytes
 from pipelines.residency import DENOISERS
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ def networks_of(pipeline: Any, adapted: tuple[str, ...]) -> dict[str, Network]:
     """Return the networks of a pipeline by name. adapted: those that are streamed layer by layer."""
     import torch
 
+    from pipelines.counting import weight_bytes
+
     parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
     return {
         name: Network(weight_bytes=weight_bytes(part), largest_part_bytes=_largest_part(part, is_fine=name in adapted))
@@ -94,6 +95,8 @@ def networks_of(pipeline: Any, adapted: tuple[str, ...]) -> dict[str, Network]:
 def _counted(work: Callable[[], object], *, held: int = 0, times: int = 1) -> Stage:
     """Do some work on the meta device. held: bytes that are alive from before. times: how often it is done."""
     import torch
+
+    from pipelines.counting import Counting
 
     with torch.inference_mode(), Counting(device=META) as count:
         work()
@@ -150,6 +153,8 @@ def _largest_part(module: Any, *, is_fine: bool) -> int:
 
     is_fine: blocks come apart once more, as those of a UNet into its layers.
     """
+    from pipelines.counting import weight_bytes
+
     blocks = _outermost_blocks(module)
     parts = [part for block in blocks for part in (_outermost_blocks(block) or [block])] if is_fine else blocks
     sizes = [weight_bytes(part) for part in parts]
@@ -164,7 +169,7 @@ def _outermost_blocks(module: Any) -> list[Any]:
     found: list[Any] = []
     for child in module.children():
         if isinstance(child, torch.nn.ModuleList):
-            found += child
+            found += [block for block in child if block is not None]
         else:
             found += _outermost_blocks(child)
     return found

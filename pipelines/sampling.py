@@ -127,8 +127,9 @@ def _with_own_lists(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_finite(latents: Any) -> bool:
-    """Say whether latents are worth keeping: a retry that starts from broken ones can only fail again."""
-    return bool(latents.isfinite().all())
+    """Say whether latents, one tensor or several by name, are worth keeping: a retry of broken ones can only fail."""
+    parts = latents.values() if isinstance(latents, dict) else (latents,)
+    return all(bool(part.isfinite().all()) for part in parts)
 
 
 def _denoisers(pipeline: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from pipelines.placement import Placement
 from pipelines.rehearsal import META, Outline
 from pipelines.sampling import StepCallback
 from pipelines.task_pipeline import pipeline_as
+from pipelines.wan_vae import decode_wan_latents
 from studio.request import ResolvedRequest, Task
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ class SanaVideoGenerator(LocalGenerator):
     def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> Iterator[torch.Tensor]:  # noqa: ARG002
         """Decode as the end of diffusers' pipelines does. latents: (1, C, T, h, w), as the denoiser sees them."""
         vae = pipeline.vae
+        if "z_dim" in vae.config:  # Wan's
+            yield from decode_wan_latents(vae, latents, self._plan.decode, self._on_part)
+            return
         latents = latents.to(vae.device, vae.dtype)
         mean, spread = (part.to(latents.device, latents.dtype) for part in _statistics(vae))
         # One over the spread, and then a division: multiplying would round otherwise.

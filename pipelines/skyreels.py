@@ -7,6 +7,7 @@ checkpoints by diffusion forcing: each latent frame has a noise level of its own
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ class SkyReelsForcingGenerator(SkyReelsGenerator):
     ) -> Any:
         if resolved.task is not Task.TEXT_TO_VIDEO and "image_flow_shift" in self.spec.settings:
             pipeline.scheduler.register_to_config(flow_shift=self.spec.settings["image_flow_shift"])
-        return super()._sample(pipeline, resolved, embeddings, rng, on_step)
+        return super()._sample(pipeline, resolved, embeddings, rng, _with_own_latents(on_step))
 
     def _material(self, resolved: ResolvedRequest) -> dict[str, Any]:
         return {
@@ -98,6 +99,11 @@ class SkyReelsForcingGenerator(SkyReelsGenerator):
             picture=None if resolved.task is Task.TEXT_TO_VIDEO else picture,
         )
 
+    @contextmanager
+    def _conditioned(self, pipeline: Any, embeddings: Mapping[str, Any], resolved: ResolvedRequest) -> Iterator[None]:  # noqa: ARG002
+        # A frame rate in a list and a time for each frame are no batch: the branches of guidance stay apart.
+        yield
+
     def _number_of_steps(self, resolved: ResolvedRequest) -> int:
         """Return how many steps the pipeline reports: the first block's and those by which the last lags behind."""
         steps, block = resolved.num_inference_steps or 1, int(resolved.options["causal_block_size"])
@@ -115,6 +121,15 @@ class SkyReelsForcingGenerator(SkyReelsGenerator):
                 allowed=f"a divisor of {places}, the model's frames of such a clip",
             )
         return super()._warnings(resolved)
+
+
+def _with_own_latents(on_step: StepCallback) -> StepCallback:
+    """Give the callback latents that stay as they are: the pipeline writes the next step's into the same tensor."""
+
+    def copied(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return on_step(pipeline, index, timestep, tensors | {"latents": tensors["latents"].clone()})
+
+    return copied
 
 
 def _latent_frames(resolved: ResolvedRequest) -> int:

@@ -56,6 +56,9 @@ class ForcingScheduler(UniPCMultistepScheduler):  # type: ignore[misc]
         known = original.copies[self._number]
         if known is not self._told:
             self.__dict__.update(_with_own_lists(known))
+            # The pipeline writes its latents in place, so that the last sample is always the present one.
+            if known.get("last_sample") is not None:
+                self.__dict__["last_sample"] = sample
         output = super().step(model_output, timestep, sample, return_dict)
         self._told = _with_own_lists({name: value for name, value in self.__dict__.items() if name not in _UNTOLD})
         original.copies[self._number] = self._told

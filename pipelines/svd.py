@@ -16,6 +16,7 @@ import numpy as np
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.plan import ON_CPU as PLAIN_ON_CPU
 from pipelines.plan import DecodeForm, MemoryPlan, Residency, Tiling
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
@@ -49,19 +50,19 @@ class Turn:
 
 
 # The ladders. All compute the same clip; those for a device go down to cards of 4 GB.
-_SPLIT = Tiling(frames=4, positions=1152, is_guidance_split=True)
+_SPLIT = Tiling(frames=4, positions=2048, is_guidance_split=True)
 ON_CPU = (
     MemoryPlan(name="whole clip at once"),
-    MemoryPlan(name="tiles", tiling=Tiling(frames=4, positions=1152), decode=DecodeForm.STREAMED),
+    MemoryPlan(name="tiles", tiling=Tiling(frames=4, positions=2048), decode=DecodeForm.STREAMED),
     MemoryPlan(name="tiles, guidance one after the other", tiling=_SPLIT, decode=DecodeForm.STREAMED),
 )
 ON_DEVICE = (
     MemoryPlan(name="weights resident, whole clip at once"),
-    MemoryPlan(name="weights resident, tiles", tiling=Tiling(frames=8, positions=2304), decode=DecodeForm.STREAMED),
+    MemoryPlan(name="weights resident, tiles", tiling=Tiling(frames=4, positions=2048), decode=DecodeForm.STREAMED),
     MemoryPlan(
         name="weights by stage, tiles",
         residency=Residency.STAGED,
-        tiling=Tiling(frames=8, positions=2304),
+        tiling=Tiling(frames=4, positions=2048),
         decode=DecodeForm.STREAMED,
     ),
     MemoryPlan(
@@ -81,6 +82,14 @@ ON_DEVICE = (
         residency=Residency.STREAMED,
         tiling=_SPLIT,
         decode=DecodeForm.PARKED,
+    ),
+)
+
+STOCK_ON_DEVICE = (
+    MemoryPlan(name="weights resident, decode in tiles", decode=DecodeForm.STREAMED),
+    MemoryPlan(name="weights by stage, decode in tiles", residency=Residency.STAGED, decode=DecodeForm.STREAMED),
+    MemoryPlan(
+        name="weights by stage, decode parked in main memory", residency=Residency.STAGED, decode=DecodeForm.PARKED
     ),
 )
 
@@ -163,7 +172,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
     def _adapters(self, pipeline: Any, plan: MemoryPlan, resolved: ResolvedRequest) -> Iterator[None]:
         from pipelines.exact.unet import installed
 
-        if self._speed(resolved).reuse is not None:  # it works between the stock blocks
+        if self._runs_stock_layers(resolved):
             yield
             return
         stream = None if self._model is None else self._model.residence.stream_of("unet")
@@ -171,8 +180,17 @@ class StableVideoDiffusionGenerator(LocalGenerator):
         with installed(pipeline.unet, plan.tiling, **held):
             yield
 
-    def _plans(self, placement: Placement) -> Sequence[MemoryPlan]:
+    def _plans(self, placement: Placement, resolved: ResolvedRequest) -> Sequence[MemoryPlan]:
+        if self._runs_stock_layers(resolved):  # there is nothing that they could be streamed or tiled by
+            return PLAIN_ON_CPU if placement.is_cpu else STOCK_ON_DEVICE
         return ON_CPU if placement.is_cpu else ON_DEVICE
+
+    def _runs_stock_layers(self, resolved: ResolvedRequest) -> bool:
+        """Say whether the request needs the UNet as diffusers has it.
+
+        Features are reused between the stock blocks; and a compiler makes one program of them, of ours a hundred.
+        """
+        return self._speed(resolved).reuse is not None or bool(resolved.options.get("compile", False))
 
     def _outline(self, pipeline: Any, resolved: ResolvedRequest, dtype: Any) -> Outline:
         """Return the shapes: both branches of guidance in one batch, latents with the picture's beside them."""

@@ -6,13 +6,18 @@ with one transformer: an image enters as the clean first latent frame at timeste
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.exact.guidance_pair import paired
+from pipelines.exact.wan_timestep import one_timestep
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.plan import MemoryPlan
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
 from pipelines.source_video import STRENGTH, remarks_on_source, source_frames, steps_of_strength
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
     import torch
 
 MAX_TOKENS = 512
+# Up to so many tokens the two branches of guidance run as one batch: 1.4 times faster with 80 tokens on a CPU, and no
+# faster where one branch keeps a device busy.
+MOST_TOKENS_OF_A_PAIR = 1024
 IMAGE_ENCODER = "image_encoder"
 
 
@@ -99,7 +107,7 @@ class WanGenerator(LocalGenerator):
 
     def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> Iterator[torch.Tensor]:  # noqa: ARG002
         """Decode as the end of diffusers' Wan pipelines does. latents: (1, C, T, h, w), as the denoiser sees them."""
-        yield from decode_wan_latents(pipeline.vae, latents)
+        yield from decode_wan_latents(pipeline.vae, latents, self._plan.decode, self._on_part)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
         return measure_wan_preview(pipeline.vae)
@@ -144,6 +152,27 @@ class WanGenerator(LocalGenerator):
         import torch
 
         return {"vae": torch.float32, IMAGE_ENCODER: torch.float32}
+
+    @contextmanager
+    def _adapters(self, pipeline: Any, plan: MemoryPlan, resolved: ResolvedRequest) -> Iterator[None]:  # noqa: ARG002
+        is_shared = bool(pipeline.config.get("expand_timesteps")) and resolved.task is Task.TEXT_TO_VIDEO
+        with ExitStack() as stack:
+            if is_shared:
+                for denoiser in _denoisers(pipeline):
+                    stack.enter_context(one_timestep(denoiser))
+            yield
+
+    @contextmanager
+    def _conditioned(self, pipeline: Any, embeddings: Mapping[str, Any], resolved: ResolvedRequest) -> Iterator[None]:
+        shape = wan_latent_shape(
+            pipeline.vae, num_frames=resolved.num_frames, height=resolved.height, width=resolved.width
+        )
+        texts = embeddings.get("prompt_embeds"), embeddings.get("negative_prompt_embeds")
+        with ExitStack() as stack:
+            if math.prod(shape) // 4 <= MOST_TOKENS_OF_A_PAIR:
+                for denoiser in _denoisers(pipeline):
+                    stack.enter_context(paired(denoiser, *texts))
+            yield
 
     def _number_of_steps(self, resolved: ResolvedRequest) -> int:
         """Return how many steps the pipeline reports."""
@@ -199,7 +228,7 @@ class WanGenerator(LocalGenerator):
         if not grammar:
             return ()
         try:
-            folder = WeightStore(self._settings).locate(self.spec)
+            folder = WeightStore(self.settings).locate(self.spec)
         except MissingWeights:
             return ()
         words = unknown_words(folder / "tokenizer", resolved.prompt)
@@ -212,3 +241,8 @@ class WanGenerator(LocalGenerator):
 
 def _roles(resolved: ResolvedRequest) -> set[Role]:
     return {item.role for item in resolved.conditionings}
+
+
+def _denoisers(pipeline: Any) -> list[Any]:
+    found = (getattr(pipeline, name, None) for name in ("transformer", "transformer_2"))
+    return [denoiser for denoiser in found if denoiser is not None]

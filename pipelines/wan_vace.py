@@ -6,7 +6,8 @@ mask over what is to be made (section 3.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,11 @@ class WanVaceGenerator(WanGenerator):
                 "control_hidden_states_scale": torch.empty(len(denoiser.config.vace_layers), dtype=dtype),
             }
         return replace(outline, call={**outline.call, **control})
+
+    @contextmanager
+    def _conditioned(self, pipeline: Any, embeddings: Mapping[str, Any], resolved: ResolvedRequest) -> Iterator[None]:  # noqa: ARG002
+        # One scale for each layer is no batch: the branches of guidance stay apart.
+        yield
 
     def _number_of_steps(self, resolved: ResolvedRequest) -> int:
         return resolved.num_inference_steps or 1

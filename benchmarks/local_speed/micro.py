@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.local_speed.pairing import in_turns, ratio, summary
+from benchmarks.local_speed.pairing import as_it_is, in_turns, ratio, summary
 from pipelines.local import LocalGenerator
 from studio.app import Studio
 from studio.config import Settings
@@ -40,7 +40,7 @@ class SilentRun:
 
     def keep(self, stage: str, content: bytes) -> None: ...
 
-    def kept(self, stage: str) -> bytes | None:
+    def kept(self, stage: str) -> bytes | None:  # noqa: ARG002
         return None
 
     def wants_checkpoint(self) -> bool:
@@ -127,17 +127,19 @@ def measure(case: Case, *, rounds: int, num_steps: int | None = None) -> dict[st
         assert isinstance(generator, LocalGenerator)
         resolved = generator.resolve(_request(case, Path(folder), num_steps))
         with generator.session(), _stock(case, generator) as pipeline:
-            works = {
+            works: dict[str, Callable[[], Frames]] = {
                 "stock": lambda: _by_stock(case, pipeline, resolved),
-                "ours": lambda: generator.generate(resolved, SilentRun(Path(folder))).frames,
+                "ours": lambda: np.asarray(generator.generate(resolved, SilentRun(Path(folder))).frames),
             }
             levels = int(np.abs(works["ours"]().astype(int) - works["stock"]()).max())
-            found = in_turns(works, rounds=rounds, warm_ups=1, device=torch.device("cpu"))
+            turns = {name: as_it_is(work) for name, work in works.items()}
+            found = in_turns(turns, rounds=rounds, warm_ups=1, device=torch.device("cpu"))
     faster = ratio(found["stock"], found["ours"])
     return {
         "section": "micro",
         "name": case.name,
-        "clip": f"{resolved.num_frames} frames of {resolved.width}x{resolved.height}, {resolved.num_inference_steps} steps",
+        "clip": f"{resolved.num_frames} frames of {resolved.width}x{resolved.height}",
+        "num_steps": resolved.num_inference_steps,
         "stock": summary(found["stock"]),
         "ours": summary(found["ours"]),
         "times_faster": faster,

@@ -5,22 +5,32 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
 Work = Callable[[], Any]
+# What is to be arranged for some work, untimed, and undone after it.
+Turn = Callable[[], AbstractContextManager[Work]]
 
 
-def in_turns(works: Mapping[str, Work], *, rounds: int, warm_ups: int, device: torch.device) -> dict[str, list[float]]:
+def as_it_is(work: Work) -> Turn:
+    """Return the turn of some work that needs nothing arranged."""
+    return lambda: nullcontext(work)
+
+
+def in_turns(turns: Mapping[str, Turn], *, rounds: int, warm_ups: int, device: torch.device) -> dict[str, list[float]]:
     """Return the seconds of each work, done in turns, `rounds` times each after `warm_ups` times untimed."""
-    for work in works.values():
-        for _ in range(warm_ups):
-            work()
-    found: dict[str, list[float]] = {name: [] for name in works}
+    for turn in turns.values():
+        with turn() as work:
+            for _ in range(warm_ups):
+                work()
+    found: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
-        for name, work in works.items():
-            found[name].append(seconds_of(work, device))
+        for name, turn in turns.items():
+            with turn() as work:
+                found[name].append(seconds_of(work, device))
     return found
 
 
@@ -30,7 +40,7 @@ def seconds_of(work: Work, device: torch.device) -> float:
         start = time.perf_counter()
         work()
         return time.perf_counter() - start
-    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize(device)
     began.record()
     work()

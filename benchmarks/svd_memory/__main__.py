@@ -30,8 +30,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    from benchmarks.svd_memory.meta_svd import Shape
     from benchmarks.svd_memory.rows import all_rows
+    from benchmarks.svd_memory.staged_svd import Shape
 
     shape = Shape(width=arguments.width, height=arguments.height, num_frames=arguments.num_frames)
     is_default = shape == Shape() and arguments.architecture == ARCHITECTURE

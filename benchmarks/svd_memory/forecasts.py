@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-from benchmarks.svd_memory.meta_svd import Shape
+from benchmarks.svd_memory.staged_svd import Shape
 from pipelines.placement import suppose_card
 from pipelines.plan import MemoryPlan
 from pipelines.svd import StableVideoDiffusionGenerator

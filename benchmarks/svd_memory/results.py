@@ -27,9 +27,18 @@ class Results:
     more: dict[str, Any] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Keep a row."""
-        self.rows.append(dict(row))
+        """Keep a row, in place of one of the same section and name."""
+        places = [index for index, other in enumerate(self.rows) if _key(other) == _key(row)]
+        if places:
+            self.rows[places[0]] = dict(row)
+        else:
+            self.rows.append(dict(row))
         self.write()
+
+    def resume(self) -> None:
+        """Take over the rows of the file that is there."""
+        if self.path is not None and self.path.is_file():
+            self.rows = json.loads(self.path.read_text())["rows"]
 
     def write(self) -> None:
         """Write the file with a line for each row, so that changes can be read; nothing where there is no path."""
@@ -50,6 +59,10 @@ def environment() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    return row.get("section"), row["name"]
 
 
 def _version(package: str) -> str | None:

@@ -12,7 +12,8 @@ import torch
 
 from benchmarks.svd_memory import meta_svd
 from benchmarks.svd_memory.forecasts import forecast_bytes
-from benchmarks.svd_memory.meta_svd import DECODING, MetaPipeline, Shape
+from benchmarks.svd_memory.meta_svd import MetaPipeline
+from benchmarks.svd_memory.staged_svd import DECODING, Shape, run
 from benchmarks.svd_memory.stages import Stages
 from benchmarks.svd_memory.visiting import VisitingWeights, visit_leaf_by_leaf
 from pipelines.counting import Counting, weight_bytes
@@ -102,7 +103,7 @@ def _run_stock(row: Row, pipeline: MetaPipeline, shape: Shape) -> None:
     if row.has_forward_chunking:
         pipeline.unet.enable_forward_chunking()
     options = {"output_type": "np", "decode_chunk_size": row.decode_chunk_size}
-    meta_svd.run(pipeline, shape, num_steps=row.num_steps, **options)
+    run(pipeline, shape, num_steps=row.num_steps, **options)
     pipeline.stages.end(DECODING)
 
 
@@ -110,7 +111,7 @@ def _run_plan(row: Row, plan: MemoryPlan, pipeline: MetaPipeline, shape: Shape) 
     """Do what the studio's generator does: sample with the adapter, decode apart, hand frames over as they come."""
     with ExitStack() as stack:
         alone = stack.enter_context(_arranged(pipeline, plan))
-        latents = meta_svd.run(pipeline, shape, num_steps=row.num_steps, output_type="latent")
+        latents = run(pipeline, shape, num_steps=row.num_steps, output_type="latent")
         with alone:
             latents = latents[0] / pipeline.vae.config.scaling_factor
             for frames in decode_frames(pipeline.vae, latents, form=plan.decode):

@@ -14,8 +14,8 @@ from pipelines.exact.layers import project, project_together
 from pipelines.kernels.dot_product_attention import dot_product_attention
 from pipelines.kernels.temporal_attention import temporal_attention
 
-# Rows from which a BLAS computes one row of a product as it does among thousands, bit for bit.
-MANY_ROWS = 16
+# Of so many rows a BLAS computes each as it does among thousands, bit for bit, also where it shares them among threads.
+MANY_ROWS = 256
 
 
 def spatial_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,8 @@ def answer_of_one_key(attention: Any, context: torch.Tensor, *, sequences: int, 
     softmax over one score is 1, so softmax(q k) v = v and the output is to_out(to_v(context)) whatever the query.
     context: (1, 1, D). sequences, length: the stock module computes to_v for so many sequences, the same for each, and
     to_out for so many rows of each. Bit-equal to it: a BLAS goes other ways for one row, a few and many, so that here
-    are as many rows as there, up to `MANY_ROWS`.
+    are as many rows as there, up to `MANY_ROWS`. The exception is a dozen rows and fewer on several threads, of which
+    the stock module's own differ among each other.
     """
     value = attention.to_v(context.expand(1, min(sequences, MANY_ROWS), -1).contiguous())
     rows = min(sequences * length, MANY_ROWS)

@@ -24,6 +24,7 @@ from torch.nn.functional import conv2d
 from pipelines.exact.decode_upsampling import upsampled_convolution
 from pipelines.exact.decode_waiting import FramesInMainMemory, FramesOnDevice, WaitingClip
 from pipelines.kernels.group_norm import Moments, normalise
+from pipelines.kernels.target import device_kind
 from pipelines.plan import DecodeForm, Tiling
 
 # A tile of positions, all frames: on a CPU it fits a core's cache; elsewhere it is this small beside what the largest
@@ -95,7 +96,7 @@ class _Shape:
     def __init__(self, latents: torch.Tensor, stages: list[_Stage], form: DecodeForm, tiling: Tiling) -> None:
         self._num_frames, self._bytes = len(latents), latents.element_size()
         self._form, self._tiling = form, tiling
-        self._is_cpu = latents.device.type == "cpu"
+        self._is_cpu = device_kind(latents) == "cpu"
         self._working = max(stage.working for stage in stages)
         self._largest = max(stage.positions * stage.channels for stage in stages)
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.kernels.group_norm import Moments, normalise
+from pipelines.kernels.target import device_kind
 
 # Fewer rows are computed at the same speed whichever way.
 FEW_ROWS = 64
@@ -66,7 +67,7 @@ def convolve_frames(layer: Any, columns: torch.Tensor, shift: torch.Tensor | Non
 
 def group_normed(norm: Any, x: torch.Tensor, moments: Moments | None = None, *, is_activated: bool) -> torch.Tensor:
     """Return (n, C, H, W) through a GroupNorm, and through SiLU where `is_activated`. moments: of x where None."""
-    if moments is None and x.device.type == "cpu":  # where torch's own leaves channels last as they are
+    if moments is None and device_kind(x) == "cpu":  # where torch's own leaves channels last as they are
         normed = functional.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
         return functional.silu(normed, inplace=True) if is_activated else normed
     if moments is None:
@@ -88,7 +89,7 @@ def _is_better_convolved(x: torch.Tensor) -> bool:
     For a single thread it keeps small convolutions to itself. A compiler chooses for itself.
     """
     return (
-        x.device.type == "cpu"
+        device_kind(x) == "cpu"
         and x.dtype == torch.float32
         and x.numel() >= FEW_ROWS * x.shape[-1]
         and not torch.compiler.is_compiling()

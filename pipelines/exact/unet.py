@@ -74,8 +74,9 @@ def _forward(
     timesteps = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
     given = (sample, timesteps, encoder_hidden_states, added_time_ids)
     if tiling.is_guidance_split and len(sample) > 1:
-        items = ([tensor[item : item + 1] for tensor in given] for item in range(len(sample)))
-        output = _joined((_pass(unet, tiling, held, *item) for item in items), len(sample))
+        output = sample.new_empty(*sample.shape[:2], unet.config.out_channels, *sample.shape[3:])
+        for item in range(len(sample)):
+            output[item : item + 1] = _pass(unet, tiling, held, *(tensor[item : item + 1] for tensor in given))
     else:
         output = _pass(unet, tiling, held, *given)
     if not return_dict:
@@ -83,15 +84,6 @@ def _forward(
     from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionOutput
 
     return UNetSpatioTemporalConditionOutput(sample=output)
-
-
-def _joined(parts: Iterator[torch.Tensor], count: int) -> torch.Tensor:
-    first = next(parts)
-    result = first.new_empty(count, *first.shape[1:])
-    result[:1] = first
-    for item, part in enumerate(parts, 1):
-        result[item : item + 1] = part
-    return result
 
 
 def _pass(

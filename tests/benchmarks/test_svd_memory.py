@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.svd_memory import rows, targets
 from benchmarks.svd_memory.__main__ import measure
-from benchmarks.svd_memory.meta_svd import DECODING, IMAGE_ENCODING, STEP, VAE_ENCODING, Shape
 from benchmarks.svd_memory.results import Results
+from benchmarks.svd_memory.staged_svd import DECODING, IMAGE_ENCODING, STEP, VAE_ENCODING, Shape
 from benchmarks.svd_memory.visiting import VisitingWeights
 from pipelines.counting import Counting, weight_bytes
 from pipelines.plan import Residency

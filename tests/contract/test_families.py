@@ -25,6 +25,14 @@ from tests.pipelines.conftest import RecordingRun
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 STEPS = 3
+_SIDE = {"min": 16, "max": 256, "default": 32, "step": 16, "offset": 0}
+SMALL = {
+    "width": _SIDE,
+    "height": _SIDE,
+    "num_frames": {"min": 1, "max": 9, "default": 5},
+    "sizes": (),
+    "max_pixels": None,
+}
 CASES = all_cases()
 
 
@@ -65,15 +73,13 @@ def _video(path: Path) -> Path:
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
-def bench(
-    request: pytest.FixtureRequest, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Bench:
+def bench(request: pytest.FixtureRequest, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     case = request.param
     folder = case.save(tmp_path / "weights")
     monkeypatch.setattr(WeightStore, "locate", lambda _self, _spec: folder)
     spec = load_catalog().get(case.base)
     data = spec.model_dump()
-    data["parameters"] |= {"sizes": (), "max_pixels": None} | dict(case.parameters)
+    data["parameters"] |= SMALL | dict(case.parameters)
     data["settings"] = data["settings"] | dict(case.settings)
     from studio.registry import _import_class
 
@@ -119,7 +125,7 @@ def test_seeds_reproduce_steps_are_told_and_the_clip_has_the_shape_asked_for(ben
     assert np.any(first.frames != other.frames)
     done = [step for step, _ in runs[0].steps]
     assert done == sorted(done)
-    assert runs[0].steps[-1][0] == runs[0].steps[-1][1]
+    assert runs[0].steps[-1][0] == runs[0].steps[-1][1] == bench.generator._number_of_steps(wanted)
     assert runs[0].previews
     if bench.case.has_audio:
         assert first.audio is not None
@@ -215,11 +221,11 @@ def test_its_memory_is_foretold_by_going_through_it_without_numbers(bench: Bench
         Placement(device=torch.device("cuda"), dtype=torch.bfloat16),
     ):
         foresight = bench.generator.foresight(placement, bench.folder)
-        plans = bench.generator._plans(placement)
+        plans = bench.generator._plans(placement, bench.resolved)
         forecasts = [foresight.forecast(bench.resolved, plan) for plan in plans]
         figures = [one.ram_bytes if placement.is_cpu else one.device_bytes for one in forecasts]
         assert all(figure > 0 for figure in figures)
-        assert figures == sorted(figures, reverse=True)
+        assert placement.is_cpu or figures == sorted(figures, reverse=True)
         ladder = foresight.ladder(bench.resolved, Budget(device_bytes=1 << 40, ram_bytes=1 << 40))
         assert ladder.from_what_fits() == list(plans)
 
@@ -233,7 +239,7 @@ def test_it_goes_through_the_whole_studio_to_a_sealed_file(bench: Bench, studio:
         model=resolved.model, task=resolved.task, prompt=resolved.prompt, seed=resolved.seed, width=resolved.width,
         height=resolved.height, num_frames=resolved.num_frames, num_inference_steps=resolved.num_inference_steps,
         conditionings=tuple(replace(item, sha256=None) for item in resolved.conditionings),
-        options={**resolved.options}, **bench.case.fields,
+        **{"options": dict(resolved.options), **bench.case.fields},
     )  # fmt: skip
     outcome = studio.generate(wish, output=tmp_path / "clip.mp4")
     assert outcome.verification.is_intact

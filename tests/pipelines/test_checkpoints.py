@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ HALF_PRECISION = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """base: row of the catalog. save: writes its checkpoint. calls: of denoisers for one step."""
+    """base: row of the catalog. save: writes its checkpoint. calls: clips that denoisers compute for one step."""
 
     base: str
     save: Callable[[Path], Path]
@@ -68,7 +68,7 @@ CASES = {
         base="wan2.2-i2v-a14b", save=wan(tasks=("i2v",), experts=2), calls=2, has_picture=True
     ),
     "wan, two experts": Case(base="wan2.2-t2v-a14b", save=wan(experts=2), calls=2),
-    "svd with guidance": Case(base="svd", save=save_svd, calls=1, has_picture=True),
+    "svd with guidance": Case(base="svd", save=save_svd, calls=2, has_picture=True),
     "svd without guidance": Case(
         base="svd", save=save_svd, calls=1, has_picture=True,
         fields={"guidance_scale": 1.0, "options": {"decode_chunk_size": 2}},
@@ -114,18 +114,36 @@ def request_of(generator: Generator, case: Case, photo: Conditioning, **changes:
 
 @contextmanager
 def counted(generator: Any, part: str) -> Iterator[list[str]]:
-    """Give a list that grows with each real computation. part: ``denoiser``, ``text_encoder`` or ``decoder``."""
+    """Give a list that grows with each clip that is really computed, be it one of a batch.
+
+    part: ``denoiser``, ``text_encoder`` or ``decoder``, whose parts are counted as they come.
+    """
     pipeline, calls = generator._pipeline, []
+    hooks = []
     if part == "denoiser":
         names = ("transformer", "transformer_2", "unet")
         modules = {name: getattr(pipeline, name) for name in names if getattr(pipeline, name, None) is not None}
-        inner = {name: getattr(m, "conv_in", None) or m.patch_embedding for name, m in modules.items()}
+        for name, module in modules.items():
+            inner = getattr(module, "time_embedding", None) or module.condition_embedder
+            hooks.append(inner.register_forward_hook(_counter(calls, name)))
     else:
-        inner = {part: pipeline.vae.decoder if part == "decoder" else pipeline.text_encoder}
-    hooks = [m.register_forward_hook(lambda *_, name=name: calls.append(name)) for name, m in inner.items()]
+        inner = pipeline.vae.decoder if part == "decoder" else pipeline.text_encoder
+        hooks.append(inner.register_forward_hook(lambda *_: calls.append(part)))
+    decode = generator._decode
+    if part == "decoder":
+        generator._decode = lambda *given: (calls.append(part) or piece for piece in decode(*given))
     yield calls
+    generator._decode = decode
     for hook in hooks:
         hook.remove()
+
+
+def _counter(calls: list[str], name: str) -> Callable[..., None]:
+    def count(_module: Any, _given: Any, output: Any) -> None:
+        embedding = output[0] if isinstance(output, tuple) else output
+        calls.extend([name] * len(embedding))
+
+    return count
 
 
 def broken_off(generator: Generator, resolved: ResolvedRequest, workdir: Path, step: int) -> RecordingRun:
@@ -199,7 +217,7 @@ def test_a_decode_that_failed_is_repeated_without_sampling_or_reading_the_prompt
     first = RecordingRun(workdir=tmp_path)
     with generator.session():
         undisturbed = generator.generate(resolved, RecordingRun(workdir=tmp_path)).frames
-        with failing(generator._pipeline.vae.decoder), pytest.raises(OutOfMemory, match="while decoding"):
+        with failing(generator, "decode"), pytest.raises(OutOfMemory, match="while decoding"):
             generator.generate(resolved, first)
         second = RecordingRun(workdir=tmp_path, earlier=first.shelf)
         with counted(generator, "denoiser") as samples:
@@ -211,13 +229,22 @@ def test_a_decode_that_failed_is_repeated_without_sampling_or_reading_the_prompt
 
 
 @contextmanager
-def failing(module: Any) -> Iterator[None]:
-    """Let a module run out of memory."""
+def failing(generator: Any, part: str) -> Iterator[None]:
+    """Let a part of the pipeline run out of memory: a network, or the ``decode``, when it has begun."""
 
     def fail(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    hook = module.register_forward_hook(fail)
+    if part == "decode":
+        decode = generator._decode
+        generator._decode = lambda *given: (fail() or piece for piece in decode(*given))
+        yield
+        generator._decode = decode
+        return
+    network = generator._pipeline
+    for name in part.split("."):
+        network = getattr(network, name)
+    hook = network.register_forward_hook(fail)
     yield
     hook.remove()
 
@@ -308,10 +335,10 @@ def test_a_decode_can_be_canceled_between_its_parts(
 
 
 BREAKS = {
-    "canceled": lambda pipeline: None,
-    "out of memory in the denoiser": lambda pipeline: getattr(pipeline, "transformer", None) or pipeline.unet,
-    "out of memory in the decoder": lambda pipeline: pipeline.vae.decoder,
-    "out of memory in the encoder": lambda pipeline: getattr(pipeline, "text_encoder", None) or pipeline.vae.encoder,
+    "canceled": {},
+    "out of memory in the denoiser": {"wan": "transformer.condition_embedder", "svd": "unet.time_embedding"},
+    "out of memory in the decoder": {"wan": "decode", "svd": "decode"},
+    "out of memory in the encoder": {"wan": "text_encoder", "svd": "vae.encoder"},
 }
 
 
@@ -325,9 +352,9 @@ def test_nothing_of_a_broken_run_reaches_the_next_one_of_the_same_session(
     with generator.session():
         expected = generator.generate(other, RecordingRun(workdir=tmp_path)).frames
     with generator.session():
-        module = BREAKS[how](generator._pipeline)
-        first = RecordingRun(workdir=tmp_path, cancel_at=2 if module is None else None, keeps_each_step=True)
-        with failing(module or torch.nn.Identity()), pytest.raises((Canceled, OutOfMemory)):
+        part = BREAKS[how].get(name[:3])
+        first = RecordingRun(workdir=tmp_path, cancel_at=2 if part is None else None, keeps_each_step=True)
+        with failing(generator, part) if part else nullcontext(), pytest.raises((Canceled, OutOfMemory)):
             generator.generate(resolved, first)
         np.testing.assert_array_equal(generator.generate(other, RecordingRun(workdir=tmp_path)).frames, expected)
         generator.generate(resolved, RecordingRun(workdir=tmp_path, earlier=first.shelf))
@@ -457,9 +484,9 @@ def test_decoding_apart_equals_the_stock_pipeline_within_the_rounding_of_a_float
         # What the stock pipeline made is in [0, 1] already.
         monkeypatch.setattr(generator, "_decode", lambda _pipeline, frames, _resolved: iter([frames[0] * 2 - 1]))
         generator.generate(resolved, RecordingRun(workdir=tmp_path))
-    (stock,) = seen
+    stock = np.concatenate(seen)
     assert ours.dtype == stock.dtype == np.float32
-    np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-4)  # of random weights, after four steps
 
 
 def test_a_cache_of_activations_is_emptied_after_a_broken_run_and_nothing_is_kept_midway(
@@ -552,7 +579,7 @@ def test_svd_in_half_precision_equals_the_stock_pipeline_and_goes_on_bit_for_bit
     resolved = request_of(generator, case, photo, num_inference_steps=2)
     with generator.session():
         assert generator._pipeline.vae.config.force_upcast
-        with failing(generator._pipeline.vae.encoder), pytest.raises(OutOfMemory):
+        with failing(generator, "vae.encoder"), pytest.raises(OutOfMemory):
             generator.generate(resolved, RecordingRun(workdir=tmp_path))
         ours = generator.generate(resolved, RecordingRun(workdir=tmp_path)).frames
         first = broken_off(generator, resolved, tmp_path, 1)

@@ -150,6 +150,7 @@ def test_without_torchao_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -
         require_storage(Storage.INT8, torch.device("cpu"))
 
 
+@pytest.mark.slow
 @needs_torchao
 def test_torchao_says_nothing_on_the_terminal() -> None:
     import subprocess

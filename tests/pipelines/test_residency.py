@@ -35,7 +35,7 @@ def frames_of(generator: Any, plan: MemoryPlan, run: RecordingRun, photo: Condit
         num_inference_steps=2,
         conditionings=(photo,) if is_picture else (),
     )
-    generator._plans = lambda _placement: [plan]
+    generator._plans = lambda *_: [plan]
     return generator.generate(generator.resolve(wish), run).frames
 
 

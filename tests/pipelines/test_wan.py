@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -180,6 +181,27 @@ def test_vace_lays_its_reference_before_the_clip_and_does_not_decode_it(
     assert one.shape == (5, 32, 32, 3)
     assert np.any(one != clip_of(generator, run, conditionings=(other,)))
     assert np.any(one != clip_of(generator, run, conditionings=(seen,), options={"conditioning_scale": 0.0}))
+
+
+def test_a_smaller_plan_decodes_the_same_frames_a_few_at_a_time(
+    tmp_path: Path, generator_of: Callable[..., Generator]
+) -> None:
+    import torch
+
+    from pipelines.plan import DecodeForm, MemoryPlan
+
+    generator: Any = generator_of("wan2.1-t2v-1.3b", save_wan(tmp_path / "wan"))
+    latents = torch.randn(1, 4, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+    found = {}
+    with generator.session(), torch.inference_mode():
+        for form in (DecodeForm.WHOLE, DecodeForm.STREAMED):
+            plan = MemoryPlan(name=form, decode=form)
+            with generator.by(plan, generator._pipeline, None):
+                found[form] = list(generator._decode(generator._pipeline, latents, None))
+    assert [len(piece) for piece in found[DecodeForm.WHOLE]] == [1, 12]
+    assert max(len(piece) for piece in found[DecodeForm.STREAMED]) <= 2
+    whole, streamed = (torch.cat(pieces) for pieces in found.values())
+    torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-5)
 
 
 def last_frame(folder: Path, level: int) -> Conditioning:

@@ -192,8 +192,10 @@ def test_bytes_that_are_no_text_are_refused(terminal: Terminal) -> None:
     assert terminal.run("library", "show", "\udcff") == 2
 
 
-def test_weights_nobody_can_use_are_not_pulled(terminal: Terminal) -> None:
-    assert terminal.run("models", "pull", "cogvideox-2b") == 2
+def test_weights_nobody_can_use_are_not_pulled(terminal: Terminal, tmp_path: Path) -> None:
+    row = '[[models]]\nid = "unserved"\nextends = "svd"\nnot_ready = "no class is written."\n'
+    (tmp_path / "rows" / "own.toml").write_text(row + 'weights.repository = "nobody/nothing"\n')
+    assert terminal.run("models", "pull", "unserved") == 2
 
 
 def test_existing_output_is_never_replaced_unasked(terminal: Terminal) -> None:

@@ -25,12 +25,13 @@ def save_animatediff(folder: Path) -> Path:
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
-        block_out_channels=(8, 8), layers_per_block=1, sample_size=8, in_channels=4, out_channels=4,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(8,) * 4, layers_per_block=1, sample_size=8, in_channels=4, out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=16, norm_num_groups=2, attention_head_dim=4,
     )  # fmt: skip
     adapter = MotionAdapter(
-        block_out_channels=(8, 8), motion_layers_per_block=1, motion_norm_num_groups=2, motion_num_attention_heads=4,
+        block_out_channels=(8,) * 4, motion_layers_per_block=1, motion_norm_num_groups=2, motion_num_attention_heads=4,
         motion_max_seq_length=32,
     )  # fmt: skip
     for name, parameter in adapter.named_parameters():  # zero at the beginning of a training

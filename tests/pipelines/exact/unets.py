@@ -30,7 +30,9 @@ def small_unet(dtype: torch.dtype = torch.float32, **config: Any) -> Any:
     unet = UNetSpatioTemporalConditionModel(**(tiny | config)).eval()
     with torch.no_grad():
         for parameter in unet.parameters():
-            parameter.copy_(parameter + 0.1 * torch.randn(parameter.shape, generator=rng) * parameter.std().nan_to_num(1))
+            parameter.copy_(
+                parameter + 0.1 * torch.randn(parameter.shape, generator=rng) * parameter.std().nan_to_num(1)
+            )
         for name, parameter in unet.named_parameters():
             if name.endswith(("bias", "mix_factor")):
                 parameter.add_(0.3 * torch.randn(parameter.shape, generator=rng))
