@@ -363,7 +363,7 @@ def _describe(func: Any) -> _Operation:
         is_mutable=func._schema.is_mutable,
         overwrites_first=packet in _OVERWRITING,
         is_free=packet in _ALLOCATING,
-        is_own=not (is_alias or func._schema.is_mutable),
+        is_own=not (is_alias or func._schema.is_mutable or func is _ATEN.index.Tensor),  # a mask decides its shape
         flops=_FLOPS.get(packet),
         is_convolution=packet is _ATEN.convolution,
     )

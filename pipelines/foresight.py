@@ -68,7 +68,7 @@ class Foresight:
             self.rehearsed(resolved, plan),
             self.networks,
             is_cpu=self.placement.is_cpu,
-            base_ram_bytes=resident_ram(),
+            base_ram_bytes=self.base_ram_bytes,
             clip_bytes=resolved.num_frames * resolved.height * resolved.width * 3,
         )
 
@@ -109,6 +109,11 @@ class Foresight:
         return Rehearsed(**stages)
 
     @cached_property
+    def base_ram_bytes(self) -> int:
+        """What the process takes without weights and clips, its libraries included."""
+        return resident_ram()
+
+    @cached_property
     def networks(self) -> Mapping[str, Network]:
         """Return the networks with the sizes of their weights as they are loaded."""
         return networks_of(self._pipeline, self.generator.adapted_networks)
@@ -116,7 +121,12 @@ class Foresight:
     @cached_property
     def _pipeline(self) -> Any:
         quiet_libraries()
-        return build_meta_pipeline(self.folder, self.placement.dtype, self.generator.own_dtypes(self.placement))
+        return build_meta_pipeline(
+            self.folder,
+            self.placement.dtype,
+            self.generator.own_dtypes(self.placement),
+            self.generator.left_out,
+        )
 
     def _rehearse(self, stage: str, resolved: ResolvedRequest, plan: MemoryPlan) -> Stage:
         generator, pipeline = self.generator, self._pipeline
@@ -139,6 +149,7 @@ class Foresight:
         """Return what decides the figures of each stage: the shapes, the networks, the plan, and the programs."""
         shape = {
             "task": resolved.task.value,
+            "roles": [item.role.value for item in resolved.conditionings],
             "size": [resolved.width, resolved.height, resolved.num_frames],
             "guidance": (resolved.guidance_scale or 1) > 1,
             "options": dict(resolved.options),

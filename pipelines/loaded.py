@@ -1,4 +1,4 @@
-"""A model with its weights, for as long as a session lasts: how they are kept, where they are, what lies beside them."""
+"""A model with its weights, for as long as a session lasts: how they are kept, where they are, what is beside them."""
 
 from __future__ import annotations
 

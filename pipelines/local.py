@@ -63,6 +63,8 @@ class LocalGenerator(abc.ABC):
     channel_axis = 1
     # Networks whose layers an adapter computes; their weights are streamed part by part where a plan says so.
     adapted_networks: tuple[str, ...] = ()
+    # Components of the checkpoint that are not loaded.
+    left_out: tuple[str, ...] = ()
 
     def __init__(self, spec: ModelSpec, settings: Settings) -> None:
         self.spec = spec
@@ -294,7 +296,7 @@ class LocalGenerator(abc.ABC):
         self._on_part = run.raise_if_canceled
         with model.residence.alone("vae"), _cancelable(pipeline.vae, run):
             frames = collect_frames(self._decode(pipeline, latents, resolved), resolved, run)
-            audio = self._decode_audio(pipeline, latents, resolved)
+        audio = self._decode_audio(pipeline, latents, resolved)
         return FrameClip(frames=frames, frame_rate=resolved.frame_rate, audio=audio)
 
     @property

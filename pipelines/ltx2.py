@@ -34,8 +34,6 @@ EMBEDDINGS = (
     "negative_prompt_embeds",
     "negative_prompt_attention_mask",
 )
-# What the checkpoints have besides, for prompts to be rewritten and lengths to be guessed: large, and not asked for.
-LEFT_OUT = ("processor", "prompt_enhancer", "duration_head")
 MAX_TOKENS = 1024
 VIDEO, AUDIO = "video", "audio"
 STEP_TENSORS = ("latents", "audio_latents")
@@ -54,6 +52,8 @@ class LTX2Generator(LocalGenerator):
 
     gpu_dtype = "bfloat16"
     channel_axis = -1
+    # What the checkpoints have besides, to rewrite prompts and guess lengths: large, and not asked for.
+    left_out = ("processor", "prompt_enhancer", "duration_head")
     # Frames, height, width and channels of the latents of the present run.
     _packed = (1, 1, 1, 1)
 
@@ -62,7 +62,7 @@ class LTX2Generator(LocalGenerator):
 
         return diffusers.DiffusionPipeline.from_pretrained(
             folder,
-            **dict.fromkeys(LEFT_OUT),
+            **dict.fromkeys(self.left_out),
             dtype=placement.dtype,
             use_safetensors=True,
             local_files_only=True,

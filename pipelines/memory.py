@@ -20,6 +20,8 @@ from studio.request import ResolvedRequest
 GIB = 2**30
 # What the allocator of CUDA loses between blocks, and the workspaces of cuBLAS and cuDNN.
 DEVICE_SPREAD, DEVICE_WORKSPACE = 1.04, 96 * 2**20
+# What the pipelines hold besides, whatever the plan: the picture, noise, latents twice, frames that are handed over.
+HELD_BYTES = 64 * 2**20
 # What main memory takes beside tensors, and how much of it an allocator that keeps freed pages takes in addition.
 RAM_SPREAD = 1.05
 MOST_HEADER_BYTES = 100 * 2**20
@@ -125,7 +127,7 @@ def forecast_of(
     if is_cpu:
         ram = base_ram_bytes + (weights + peak + clip_bytes) * RAM_SPREAD
         return Forecast(plan=plan, device_bytes=0, ram_bytes=int(ram))
-    device = _device_peak(plan, rehearsed, networks) * DEVICE_SPREAD + DEVICE_WORKSPACE
+    device = (_device_peak(plan, rehearsed, networks) + HELD_BYTES) * DEVICE_SPREAD + DEVICE_WORKSPACE
     ram = base_ram_bytes + (weights + clip_bytes + rehearsed.decode.parked_bytes) * RAM_SPREAD
     return Forecast(plan=plan, device_bytes=int(device), ram_bytes=int(ram))
 
@@ -150,8 +152,7 @@ def _device_peak(plan: MemoryPlan, rehearsed: Rehearsed, networks: Mapping[str, 
                 vae + decoding,
             )
         case Residency.STREAMED:
-            # The part that computes and the one that is on its way.
-            part = 2 * max((networks[name].largest_part_bytes for name in others), default=0)
+            part = max((_on_the_way(networks[name]) for name in others), default=0)
             return vae + max(part + sampling, encoding, decoding)
 
 
@@ -159,6 +160,11 @@ def surely_fits(resolved: ResolvedRequest, budget: Budget) -> bool:
     """Say whether a run on a CPU needs no look ahead: not even the hungriest decode would take half of what is free."""
     pixels = resolved.width * resolved.height * resolved.num_frames
     return pixels * MOST_BYTES_PER_PIXEL < budget.ram_bytes // 2
+
+
+def _on_the_way(network: Network) -> int:
+    """Return what of a streamed network is on the device: the part that computes and the one that comes next."""
+    return min(network.weight_bytes, 2 * network.largest_part_bytes + network.loose_bytes)
 
 
 def require_ram_for_loading(spec: ModelSpec, folder: Path, placement: Placement) -> None:

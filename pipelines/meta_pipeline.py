@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 
-def build_meta_pipeline(folder: Path, dtype: Any, dtypes: Mapping[str, Any]) -> Any:
+def build_meta_pipeline(folder: Path, dtype: Any, dtypes: Mapping[str, Any], left_out: Collection[str] = ()) -> Any:
     """Return the diffusers pipeline of a folder in the hub's layout, its networks on the meta device.
 
     Only ``model_index.json`` and the networks' ``config.json`` are read; tokenizers and processors are left out.
-    dtype: of all networks but those in `dtypes`, by name.
+    dtype: of all networks but those in `dtypes`, by name. left_out: components that the generator does without.
     """
     import diffusers
     import torch
@@ -24,7 +24,9 @@ def build_meta_pipeline(folder: Path, dtype: Any, dtypes: Mapping[str, Any]) -> 
     for name, described in index.items():
         if name.startswith("_"):
             continue
-        if isinstance(described, list):
+        if name in left_out:
+            given[name] = None
+        elif isinstance(described, list):
             library, class_name = described
             given[name] = _component(folder / name, library, class_name, dtypes.get(name, dtype))
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipelines.residency import DENOISERS
@@ -32,10 +32,14 @@ class Outline:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One network's weights in bytes. largest_part_bytes: of the largest part that is streamed at a time."""
+    """One network's weights in bytes. largest_part_bytes: of the largest part that is streamed at a time.
+
+    loose_bytes: of what is in no such part and is on the device while the network computes.
+    """
 
     weight_bytes: int
     largest_part_bytes: int
+    loose_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,16 @@ class Rehearsed:
 
 
 def rehearse_encoding(pipeline: Any, outline: Outline) -> Stage:
-    """Go through the encoding of the picture that a clip begins with, in the number format the pipelines use."""
-    return _counted(lambda: _encode(pipeline, outline.picture))
+    """Go through the encoding of the picture that a clip begins with, in the number format the pipelines use.
+
+    Where the VAE is widened for it, its wide weights take the place of its own, and count by what they add.
+    """
+    found = _counted(lambda: _encode(pipeline, outline.picture))
+    if outline.picture is None or not _is_widened(pipeline.vae):
+        return found
+    from pipelines.counting import weight_bytes
+
+    return replace(found, peak_bytes=max(0, found.peak_bytes - weight_bytes(pipeline.vae)))
 
 
 def rehearse_step(pipeline: Any, outline: Outline) -> Stage:
@@ -83,13 +95,8 @@ def networks_of(pipeline: Any, adapted: tuple[str, ...]) -> dict[str, Network]:
     """Return the networks of a pipeline by name. adapted: those that are streamed layer by layer."""
     import torch
 
-    from pipelines.counting import weight_bytes
-
     parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
-    return {
-        name: Network(weight_bytes=weight_bytes(part), largest_part_bytes=_largest_part(part, is_fine=name in adapted))
-        for name, part in parts.items()
-    }
+    return {name: _network(part, is_fine=name in adapted) for name, part in parts.items()}
 
 
 def _counted(work: Callable[[], object], *, held: int = 0, times: int = 1) -> Stage:
@@ -116,9 +123,12 @@ def _encode(pipeline: Any, picture: Any) -> None:
     import torch
 
     vae = pipeline.vae
-    dtype = vae.dtype
-    with _in_dtype(vae, torch.float32 if getattr(vae.config, "force_upcast", False) else dtype):
+    with _in_dtype(vae, torch.float32 if _is_widened(vae) else vae.dtype):
         vae.encode(picture.to(vae.dtype))
+
+
+def _is_widened(vae: Any) -> bool:
+    return bool(getattr(vae.config, "force_upcast", False)) and vae.dtype.itemsize == 2
 
 
 @contextmanager
@@ -148,18 +158,16 @@ def _size(value: Any) -> int:
     return 0
 
 
-def _largest_part(module: Any, *, is_fine: bool) -> int:
-    """Return the size of the largest block of a network's lists, and of all that is in none of them.
-
-    is_fine: blocks come apart once more, as those of a UNet into its layers.
-    """
+def _network(module: Any, *, is_fine: bool) -> Network:
+    """Weigh a network. is_fine: its blocks come apart once more, as those of a UNet into its layers."""
     from pipelines.counting import weight_bytes
 
     blocks = _outermost_blocks(module)
     parts = [part for block in blocks for part in (_outermost_blocks(block) or [block])] if is_fine else blocks
     sizes = [weight_bytes(part) for part in parts]
-    loose = 0 if is_fine else weight_bytes(module) - sum(sizes)
-    return max(sizes, default=weight_bytes(module)) + loose
+    whole = weight_bytes(module)
+    loose = 0 if is_fine else whole - sum(sizes)
+    return Network(weight_bytes=whole, largest_part_bytes=max(sizes, default=whole), loose_bytes=loose)
 
 
 def _outermost_blocks(module: Any) -> list[Any]:

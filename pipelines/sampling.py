@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
+from pipelines.replaced_forward import replaced_forward
 from pipelines.stages import StageShelf
 from studio.generator import RunContext
 from studio.jobs.lease import Stopped
@@ -78,7 +79,7 @@ class Sampling:
         self._latest = self._state(pipeline, index, tensors["latents"])
         self._run.progress(index + 1, self._total, self._look(tensors))
         # After the last step the latents themselves are kept, before anybody is asked.
-        if index + 1 < len(pipeline.scheduler.timesteps):
+        if index + 1 < self._total:
             if is_wanted := self._run.wants_checkpoint():
                 self.keep_latest()
             try:
@@ -137,23 +138,22 @@ def _denoisers(pipeline: Any) -> list[Any]:
     return [denoiser for denoiser in found if denoiser is not None]
 
 
-@contextmanager
-def _costs_nothing(denoiser: Any, channel_axis: int) -> Iterator[None]:
+def _costs_nothing(denoiser: Any, channel_axis: int) -> AbstractContextManager[None]:
     """Let a denoiser return zeros of the right shape instead of computing."""
 
-    def nothing(*arguments: Any, **named: Any) -> tuple[Any]:
-        given: Any = next(iter((*arguments, *named.values())))  # the pipelines give the sample first
+    def zeros(given: Any, channels: int) -> Any:
         shape = list(given.shape)
-        shape[channel_axis] = denoiser.config.out_channels
-        return (given.new_zeros(shape),)
+        shape[channel_axis] = channels
+        return given.new_zeros(shape)
 
-    # Hooks for offloading and caches have put a forward of their own into the instance; compiled ones bypass it.
-    own = {name: vars(denoiser)[name] for name in ("forward", "_compiled_call_impl") if name in vars(denoiser)}
-    denoiser.forward = nothing
-    denoiser._compiled_call_impl = None
-    try:
-        yield
-    finally:
-        for name in ("forward", "_compiled_call_impl"):
-            vars(denoiser).pop(name, None)
-        vars(denoiser).update(own)
+    def nothing(*arguments: Any, **named: Any) -> Any:
+        from diffusers.models.modeling_outputs import Transformer2DModelOutput
+
+        given: Any = next(iter((*arguments, *named.values())))  # the pipelines give the sample first
+        picture = zeros(given, denoiser.config.out_channels)
+        sound = named.get("audio_hidden_states")  # (B, L, C): a denoiser of picture and sound returns both
+        if sound is not None:
+            return picture, zeros(sound, denoiser.config.audio_out_channels)
+        return Transformer2DModelOutput(sample=picture)  # read as an attribute or as a tuple
+
+    return replaced_forward(denoiser, lambda _forward: nothing)

@@ -24,7 +24,7 @@ from pipelines.source_video import STRENGTH, remarks_on_source, source_frames, s
 from pipelines.task_pipeline import pipeline_as
 from pipelines.vocabulary import unknown_words
 from pipelines.wan_vae import decode_wan_latents, load_wan_vae, measure_wan_preview, wan_latent_shape
-from studio.errors import MissingWeights
+from studio.errors import MissingWeights, UnsupportedValue
 from studio.media import fit_image, read_image
 from studio.request import ResolvedRequest, Role, Task
 from studio.weights import WeightStore
@@ -184,6 +184,13 @@ class WanGenerator(LocalGenerator):
         if resolved.task is not Task.VIDEO_TO_VIDEO:
             return self._unknown_words(resolved)
         self._number_of_steps(resolved)
+        if self._speed(resolved).cache is not None:  # stock's pipeline for it does not tell its two branches apart
+            raise UnsupportedValue(
+                "step caches do not work from video to video",
+                field="option speed",
+                got=str(resolved.options["speed"]),
+                allowed="exact",
+            )
         return (*remarks_on_source(resolved), *self._unknown_words(resolved))
 
     # -- inside -------------------------------------------------------------------------------------------------

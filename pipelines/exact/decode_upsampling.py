@@ -16,15 +16,7 @@ def upsampled_convolution(x: torch.Tensor, convolution: Any) -> torch.Tensor:
     """
     from torch.nn.functional import conv_transpose2d
 
-    kernel = _doubled_kernel(convolution.weight)
+    from pipelines.exact.resampling import doubled_kernel
+
+    kernel = doubled_kernel(convolution.weight)
     return conv_transpose2d(x, kernel, convolution.bias, stride=2, padding=1)
-
-
-def _doubled_kernel(weight: torch.Tensor) -> torch.Tensor:
-    """Return (C, O, 4, 4) for (O, C, 3, 3): the flipped kernel, each tap spread over the pixel's two copies."""
-    import torch
-    from torch.nn.functional import pad
-
-    wide = weight.to(torch.promote_types(weight.dtype, torch.float32)).flip(-1, -2).transpose(0, 1)
-    rows = pad(wide, (0, 0, 0, 1)) + pad(wide, (0, 0, 1, 0))
-    return (pad(rows, (0, 1)) + pad(rows, (1, 0))).to(weight.dtype)

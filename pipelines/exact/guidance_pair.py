@@ -32,7 +32,8 @@ def paired(denoiser: Any, first: Any, second: Any) -> Iterator[None]:
 
 class _Pair:
     def __init__(self, first: Any, second: Any) -> None:
-        self._first, self._second = first, second
+        self._first: Any = first
+        self._second: Any = second
         self._waiting: tuple[dict[str, Any], Any] | None = None  # the second call, and what it will return
 
     def over(self, forward: Forward) -> Forward:
@@ -44,10 +45,8 @@ class _Pair:
             return waiting[1]
         if given or named.get(CONDITION) is not self._first:
             return forward(*given, **named)
-        import torch
-
-        batch = {name: _doubled(value) for name, value in named.items()}
-        batch[CONDITION] = torch.cat([self._first, self._second])
+        batch = {name: _joined(value, value) for name, value in named.items()}
+        batch[CONDITION] = _joined(self._first, self._second)
         output = forward(**batch)
         self._waiting = named | {CONDITION: self._second}, _half(output, 1)
         return _half(output, 0)
@@ -60,10 +59,11 @@ def _are_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
 
 
-def _doubled(value: Any) -> Any:
+def _joined(first: Any, second: Any) -> Any:
+    """Return two tensors as one batch; anything else, which is the same in both calls, as it is."""
     import torch
 
-    return torch.cat([value, value]) if isinstance(value, torch.Tensor) and value.ndim > 0 else value
+    return torch.cat([first, second]) if isinstance(first, torch.Tensor) and first.ndim > 0 else first
 
 
 def _half(output: Any, which: int) -> Any:

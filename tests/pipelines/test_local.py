@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.failures import torch_failures
-from pipelines.latent_preview import LatentPreview
 from pipelines.frames import to_uint8
+from pipelines.latent_preview import LatentPreview
 from pipelines.placement import choose_placement
 from studio.app import Studio
 from studio.errors import EnvironmentFault, GenerationFailed, OutOfMemory
