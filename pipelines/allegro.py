@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.prompt_embeddings import MASKED, encode_prompt
 from pipelines.rehearsal import META, Outline
 from pipelines.sampling import StepCallback
 from studio.request import ResolvedRequest
@@ -46,18 +47,8 @@ class AllegroGenerator(LocalGenerator):
         return {"vae": torch.float32}
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
-        prompt, mask, negative, negative_mask = pipeline.encode_prompt(
-            resolved.prompt,
-            guidance_of(resolved) > 1,
-            negative_prompt=resolved.negative_prompt,
-            max_sequence_length=self._tokens,
-            clean_caption=True,  # as the pipeline does when it is given words
-            device=pipeline._execution_device,
-        )
-        embeddings = {"prompt_embeds": prompt, "prompt_attention_mask": mask}
-        if negative is None:
-            return embeddings
-        return {**embeddings, "negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
+        # Captions are cleaned, as the pipeline does when it is given words.
+        return encode_prompt(pipeline, resolved, MASKED, max_sequence_length=self._tokens, clean_caption=True)
 
     def _sample(
         self,

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.latent_preview import LatentPreview
-from pipelines.local import LocalGenerator, guidance_of
+from pipelines.local import guidance_of
 from pipelines.placement import Placement
+from pipelines.prompt_embeddings import PLAIN, encode_prompt
 from pipelines.rehearsal import META, Outline
+from pipelines.restyling import RestylingGenerator
 from pipelines.sampling import StepCallback
-from pipelines.source_video import STRENGTH, remarks_on_source, source_frames, steps_of_strength
 from pipelines.task_pipeline import pipeline_as
+from pipelines.vae_preview import preview_of_picture_vae
 from studio.errors import MissingWeights
 from studio.request import ResolvedRequest, Task
 
@@ -28,7 +30,7 @@ INDEX = "model_index.json"
 FRAMES_AT_ONCE = 4
 
 
-class AnimateDiffGenerator(LocalGenerator):
+class AnimateDiffGenerator(RestylingGenerator):
     """Serves a motion adapter and a Stable Diffusion 1.5 checkpoint in one folder, as `AnimateDiffPipeline` saves them.
 
     Row option: strength (how much of the source video is made anew, for rows that do video-to-video).
@@ -50,10 +52,7 @@ class AnimateDiffGenerator(LocalGenerator):
         )
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
-        prompt, negative = pipeline.encode_prompt(
-            resolved.prompt, pipeline._execution_device, 1, guidance_of(resolved) > 1, resolved.negative_prompt
-        )
-        return {"prompt_embeds": prompt} | ({} if negative is None else {"negative_prompt_embeds": negative})
+        return encode_prompt(pipeline, resolved, PLAIN, num_images_per_prompt=1)
 
     def _sample(
         self,
@@ -64,12 +63,10 @@ class AnimateDiffGenerator(LocalGenerator):
         on_step: StepCallback,
     ) -> Any:
         is_edit = resolved.task is Task.VIDEO_TO_VIDEO
-        own = {STRENGTH: resolved.options[STRENGTH]} if is_edit else {"num_frames": resolved.num_frames}
-        video = {"video": [source_frames(resolved)]} if is_edit else {}
+        own = self._source(resolved) if is_edit else {"num_frames": resolved.num_frames}
         return pipeline_as(pipeline, CLASSES[resolved.task])(
             **embeddings,
             **own,
-            **video,
             height=resolved.height,
             width=resolved.width,
             num_inference_steps=resolved.num_inference_steps,
@@ -87,15 +84,7 @@ class AnimateDiffGenerator(LocalGenerator):
             yield vae.decode(piece).sample.float()
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
-        vae = pipeline.vae
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            latents = vae.encode(picture.to(vae.device, vae.dtype)).latent_dist.mode()[0]
-            return torch.as_tensor(latents * vae.config.scaling_factor)
-
-        return LatentPreview.measure(encode, scale=pipeline.vae_scale_factor)
+        return preview_of_picture_vae(pipeline.vae, scale=pipeline.vae_scale_factor)
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, :, latents.shape[2] // 2]
@@ -118,15 +107,3 @@ class AnimateDiffGenerator(LocalGenerator):
             # diffusers encodes so many frames of a video at a time.
             picture = torch.empty(min(resolved.num_frames, 16), 3, resolved.height, resolved.width)
         return Outline(call=call, latents=latents, picture=picture if resolved.task is Task.VIDEO_TO_VIDEO else None)
-
-    def _number_of_steps(self, resolved: ResolvedRequest) -> int:
-        """Return how many steps the pipeline reports."""
-        if resolved.task is Task.VIDEO_TO_VIDEO:
-            return steps_of_strength(resolved)
-        return resolved.num_inference_steps or 1
-
-    def _warnings(self, resolved: ResolvedRequest) -> tuple[str, ...]:
-        if resolved.task is not Task.VIDEO_TO_VIDEO:
-            return ()
-        self._number_of_steps(resolved)
-        return remarks_on_source(resolved)

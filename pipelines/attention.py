@@ -115,24 +115,9 @@ def choose(name: str, device: torch.device) -> Choice:
 
 @contextmanager
 def using(choice: Choice) -> Iterator[None]:
-    """Let `attend` and the operations in pipelines.kernels compute attention by this backend."""
+    """Let the operations in pipelines.kernels compute attention by this backend."""
     with running(choice.applied_to(chosen())):
         yield
-
-
-def attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    *,
-    mask: torch.Tensor | None = None,
-    scale: float | None = None,
-) -> torch.Tensor:
-    """Return the attention (B, heads, N, D) of query (B, heads, N, d), key (B, heads, M, d), value (B, heads, M, D).
-
-    By the backend of the innermost `using`; see `dot_product_attention`.
-    """
-    return dot_product_attention(query, key, value, mask=mask, scale=scale)
 
 
 @contextmanager
@@ -152,7 +137,7 @@ def attention_of(pipeline: Any, choice: Choice) -> Iterator[None]:
 def route(module: torch.nn.Module, choice: Choice) -> Iterator[None]:
     """Let every attention inside a module's forward be computed by a backend for as long as the context lasts.
 
-    `attend` as well. The forward's other operations pass by Python one by one: about a microsecond each.
+    `dot_product_attention` as well. The forward's other operations pass by Python one by one: about a microsecond each.
     """
     if choice.backend is Backend.AUTO:
         yield

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.exact.decode_pieces import decode_pieces
 from pipelines.latent_preview import LatentPreview
-from pipelines.local import LocalGenerator, guidance_of
+from pipelines.local import guidance_of
 from pipelines.placement import Placement
+from pipelines.prompt_embeddings import PLAIN, encode_prompt
 from pipelines.rehearsal import Outline
+from pipelines.restyling import RestylingGenerator
 from pipelines.sampling import StepCallback
-from pipelines.source_video import STRENGTH, remarks_on_source, source_frames, steps_of_strength
 from pipelines.task_pipeline import pipeline_as
+from pipelines.vae_preview import preview_of_video_vae
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.request import ResolvedRequest, Task
@@ -32,7 +35,7 @@ CLASSES = {
 OFFSET_SHAPE = (1,)
 
 
-class CogVideoXGenerator(LocalGenerator):
+class CogVideoXGenerator(RestylingGenerator):
     """Serves every CogVideoX checkpoint in the diffusers layout.
 
     Row settings: max_sequence_length (tokens of the prompt, the denoiser's own number unless told), gpu_dtype
@@ -60,14 +63,7 @@ class CogVideoXGenerator(LocalGenerator):
         return pipeline
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
-        prompt, negative = pipeline.encode_prompt(
-            resolved.prompt,
-            resolved.negative_prompt,
-            guidance_of(resolved) > 1,
-            max_sequence_length=self._tokens(pipeline),
-            device=pipeline._execution_device,
-        )
-        return {"prompt_embeds": prompt} | ({} if negative is None else {"negative_prompt_embeds": negative})
+        return encode_prompt(pipeline, resolved, PLAIN, max_sequence_length=self._tokens(pipeline))
 
     def _sample(
         self,
@@ -92,39 +88,19 @@ class CogVideoXGenerator(LocalGenerator):
 
     def _material(self, resolved: ResolvedRequest) -> dict[str, Any]:
         if resolved.task is Task.VIDEO_TO_VIDEO:
-            return {"video": source_frames(resolved), STRENGTH: resolved.options[STRENGTH]}
+            return self._source(resolved)
         image = self._first_frame(resolved)
         return {"num_frames": resolved.num_frames} | ({} if image is None else {"image": image})
 
     def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> Iterator[torch.Tensor]:
-        """Decode as `AutoencoderKLCogVideoX._decode` does, a few latent frames at a time. latents: (1, T, C, h, w).
-
-        Each piece goes on from the last frames of the one before, and the first takes what does not divide evenly.
-        """
+        """Decode as the end of diffusers' pipelines does, a few latent frames at a time. latents: (1, T, C, h, w)."""
         vae = pipeline.vae
         latents = latents[:, latents.shape[1] - self._latent_frames(pipeline, resolved) :].to(vae.device)
-        latents = 1 / pipeline.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
-        frames, step = latents.shape[2], vae.num_latent_frames_batch_size
-        ends = range(frames % step + step, frames + 1, step) if frames >= step else (frames,)
-        start, memory = 0, None
-        for end in ends:
-            piece = latents[:, :, start:end]
-            if vae.post_quant_conv is not None:
-                piece = vae.post_quant_conv(piece)
-            piece, memory = vae.decoder(piece, conv_cache=memory)
-            yield piece[0].transpose(0, 1)
-            start = end
+        scaled = 1 / pipeline.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
+        yield from decode_pieces(vae, scaled, on_part=self._on_part)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
-        vae = pipeline.vae
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            distribution = vae.encode(picture[:, :, None].to(vae.device, vae.dtype)).latent_dist
-            return torch.as_tensor(distribution.mode()[0, :, 0] * vae.config.scaling_factor)
-
-        return LatentPreview.measure(encode, scale=pipeline.vae_scale_factor_spatial)
+        return preview_of_video_vae(pipeline.vae, scale=pipeline.vae_scale_factor_spatial)
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, latents.shape[1] // 2]
@@ -156,18 +132,6 @@ class CogVideoXGenerator(LocalGenerator):
             picture = None if read is None else torch.empty(1, 3, read, resolved.height, resolved.width)
             latents = torch.empty(1, frames, vae.latent_channels, height, width, dtype=dtype)
         return Outline(call=call, latents=latents, picture=picture)
-
-    def _number_of_steps(self, resolved: ResolvedRequest) -> int:
-        """Return how many steps the pipeline reports."""
-        if resolved.task is Task.VIDEO_TO_VIDEO:
-            return steps_of_strength(resolved)
-        return resolved.num_inference_steps or 1
-
-    def _warnings(self, resolved: ResolvedRequest) -> tuple[str, ...]:
-        if resolved.task is not Task.VIDEO_TO_VIDEO:
-            return ()
-        self._number_of_steps(resolved)
-        return remarks_on_source(resolved)
 
     def _tokens(self, pipeline: Any) -> int:
         return int(self.spec.settings.get("max_sequence_length", pipeline.transformer.config.max_text_seq_length))

@@ -61,8 +61,11 @@ class Descent:
             self._step_down(reason, before_less)
 
     def _step_down(self, reason: str, before_less: Callable[[], None]) -> None:
-        before_less()
-        del self._plans[0]
         self._free()
+        try:
+            before_less()
+        except Exception as error:  # what cannot be saved is made again
+            _log.warning("what was made so far is not kept: %s", error)
+        del self._plans[0]
         _log.warning("%s; going on as %s", reason, self.plan.name)
         self._note(f"{reason}; it went on with less: {self.plan.name}")

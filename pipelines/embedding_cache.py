@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.stages import NotKeepable, machine_of, pack, unpack
+from studio.embeddings import PART_SUFFIX, SUFFIX, clear_embeddings, embedding_files
+from studio.errors import StoreFault
 
 if TYPE_CHECKING:
     from pipelines.placement import Placement
@@ -27,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 MAX_BYTES = 2**30
 _FORM = 1  # of the files; another one makes all earlier ones strangers
-_SUFFIX = ".safetensors"
-_PART_SUFFIX = ".part"
 _PART_SECONDS = 3600.0
 TEXT_PARTS = tuple(f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in ("", "_2", "_3"))
 # What takes less time than this is not worth a file.
 WORTH_KEEPING_SECONDS = 0.5
+# Options that change what is done with embeddings, or with what comes of them, and never the embeddings.
+_WITHOUT_PART = frozenset({"speed", "attention", "scheduler", "compile", "decode_chunk_size"})
 _LIBRARIES = ("torch", "diffusers", "transformers", "tokenizers", "peft", "torchao")
 
 
@@ -43,7 +45,7 @@ class EmbeddingCache:
     on another kind of machine, is as good as none. Nothing here fails a run: what cannot be kept is not kept.
     Several processes may share a folder.
 
-    folder: made with mode 0700. max_bytes: of all files together.
+    folder: made with mode 0700. max_bytes: of all files together; 0 keeps none, and removes what was kept before.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
@@ -52,6 +54,9 @@ class EmbeddingCache:
 
     def get(self, key: str, placement: Placement) -> dict[str, Any] | None:
         """Return the parts that were put in under this key, on the placement's device; None where there are none."""
+        if self._max_bytes == 0:
+            self._clear_quietly()
+            return None
         path = self._path(key)
         try:
             content = path.read_bytes()
@@ -80,12 +85,17 @@ class EmbeddingCache:
             _log.warning("the embeddings are not kept: %s", error)
 
     def clear(self) -> None:
-        """Remove all that is kept."""
-        for path, _ in self._files():
-            path.unlink(missing_ok=True)
+        """Remove all that is kept. Raises `StoreFault` where it cannot."""
+        clear_embeddings(self._folder)
+
+    def _clear_quietly(self) -> None:
+        try:
+            self.clear()
+        except StoreFault as error:
+            _log.warning("%s", error.sentence())
 
     def _path(self, key: str) -> Path:
-        return self._folder / f"{key}{_SUFFIX}"
+        return self._folder / f"{key}{SUFFIX}"
 
     def _make_folder(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -93,7 +103,7 @@ class EmbeddingCache:
             self._folder.chmod(0o700)
 
     def _write(self, path: Path, content: bytes) -> None:
-        part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}{_PART_SUFFIX}")
+        part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}{PART_SUFFIX}")
         try:
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
@@ -105,17 +115,16 @@ class EmbeddingCache:
         files = self._files()
         total = sum(found.st_size for _, found in files)
         for path, found in sorted(files, key=lambda file: file[1].st_mtime_ns):
-            is_left_over = path.suffix == _PART_SUFFIX and time.time() - found.st_mtime > _PART_SECONDS
+            is_left_over = path.suffix == PART_SUFFIX and time.time() - found.st_mtime > _PART_SECONDS
             if total > self._max_bytes or is_left_over:
                 path.unlink(missing_ok=True)
                 total -= found.st_size
 
     def _files(self) -> list[tuple[Path, os.stat_result]]:
         found: list[tuple[Path, os.stat_result]] = []
-        for path in self._folder.glob("*"):
-            if path.suffix in (_SUFFIX, _PART_SUFFIX):
-                with suppress(FileNotFoundError):  # another process was quicker
-                    found.append((path, path.stat()))
+        for path in embedding_files(self._folder):
+            with suppress(FileNotFoundError):  # another process was quicker
+                found.append((path, path.stat()))
         return found
 
 
@@ -154,7 +163,8 @@ def key_of_request(
 ) -> str:
     """Return the key of a request's embeddings: its words, and all else that any family encodes them by.
 
-    folder: of the checkpoint. settings: the row's. Seed, steps and the strength of guidance have no part in it.
+    folder: of the checkpoint. settings: the row's. Seed, steps, the strength of guidance, and how denoiser
+    and decoder are run have no part in it; LoRAs and the format of weights, which text encoders may have too, do.
     """
     return embedding_key(
         weights=fingerprint(folder, TEXT_PARTS),
@@ -164,12 +174,14 @@ def key_of_request(
         is_guided=(resolved.guidance_scale or 1.0) > 1,
         placement=placement,
         others={
+            # Some families guide by options of their own and encode it although the guidance scale is 1.
+            "negative_prompt": resolved.negative_prompt,
             "model": resolved.model,
             "task": resolved.task.value,
             "pictures": [[item.role.value, item.sha256] for item in resolved.conditionings],
             "size": [resolved.width, resolved.height, resolved.num_frames, str(resolved.frame_rate)],
             "audio": resolved.generate_audio,
-            "options": dict(resolved.options),
+            "options": {name: value for name, value in resolved.options.items() if name not in _WITHOUT_PART},
         },
     )
 

@@ -49,8 +49,8 @@ def configurations_of(generator: LocalGenerator) -> Path | None:
     try:
         return WeightStore(generator.settings).locate(generator.spec)
     except MissingWeights:
-        name = generator.spec.settings.get("architecture")
-        return None if name is None else ARCHITECTURES / str(name)
+        folder = ARCHITECTURES / str(generator.spec.settings.get("architecture", ""))
+        return folder if (folder / "model_index.json").is_file() else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +106,11 @@ class _Prospect:
             shortage=shortage,
         )
 
-    def _seconds(self, forecast: Forecast) -> float:
+    def _seconds(self, forecast: Forecast) -> float | None:
         foresight = self.generator.foresight(self.placement, self.folder)
-        weights = sum(network.weight_bytes for network in foresight.networks.values())
-        return weights / LOADING_BYTES_PER_SECOND + foresight.seconds(self.resolved, forecast.plan)
+        computing = foresight.seconds(self.resolved, forecast.plan)
+        loading = foresight.weight_bytes(self.resolved) / LOADING_BYTES_PER_SECOND
+        return None if computing is None else loading + computing
 
     def _basis(self) -> str:
         counted = "memory counted by going through the model's own layers without numbers"

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from studio.errors import EnvironmentFault, GenerationFailed, OutOfMemory, StudioError, WeightsMismatch
 
+# Libraries that ask for memory themselves say so in words of their own.
+DEVICE_SHORTAGES = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
 
 @contextmanager
 def torch_failures(doing: str) -> Iterator[None]:
@@ -18,12 +21,12 @@ def torch_failures(doing: str) -> Iterator[None]:
     except StudioError:
         raise
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory(
-            f"GPU memory ran out while {doing}", fix="choose fewer frames or a smaller size, or set STUDIO_DEVICE=cpu"
-        ) from error
+        raise _out_of_device_memory(doing) from error
     except MemoryError as error:
         raise _out_of_ram(doing) from error
     except RuntimeError as error:
+        if any(words in str(error) for words in DEVICE_SHORTAGES):
+            raise _out_of_device_memory(doing) from error
         # torch's CPU allocator has no error class of its own
         if "not enough memory" in str(error) or "can't allocate memory" in str(error):
             raise _out_of_ram(doing) from error
@@ -45,6 +48,12 @@ def loading_failures(model: str) -> Iterator[None]:
             f"the weights of {model} cannot be loaded ({_first_line(error)})",
             fix=f"`studio models pull {model}` fetches them again; reinstall the studio if they ship with it",
         ) from error
+
+
+def _out_of_device_memory(doing: str) -> OutOfMemory:
+    return OutOfMemory(
+        f"GPU memory ran out while {doing}", fix="choose fewer frames or a smaller size, or set STUDIO_DEVICE=cpu"
+    )
 
 
 def _out_of_ram(doing: str) -> OutOfMemory:

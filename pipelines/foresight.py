@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.failures import loading_failures
 from pipelines.kernels.target import rehearsed_for
-from pipelines.memory import Budget, Forecast, Ladder, forecast_of
+from pipelines.manner import storage_of
+from pipelines.memory import Budget, Forecast, Ladder, forecast_of, resident_ram
 from pipelines.meta_pipeline import build_meta_pipeline
 from pipelines.placement import Placement
 from pipelines.plan import MemoryPlan, Residency
+from pipelines.quantised import TEXT_ENCODERS, Storage, quantise_pipeline
 from pipelines.quiet import quiet_libraries
 from pipelines.rehearsal import (
     Network,
@@ -39,8 +43,16 @@ from studio.request import ResolvedRequest
 if TYPE_CHECKING:
     from pipelines.local import LocalGenerator
 
+_log = logging.getLogger(__name__)
+
 FILE_NAME = "rehearsals.json"
 MOST_REMEMBERED = 400
+# What a process takes with its libraries and without weights; what it takes more is weights of a session.
+LIBRARIES_BYTES = 2**30
+# As whole numbers linear layers take half, with scales for each channel; what is not linear stays.
+WHOLE_NUMBERS_SHARE = 0.6
+# Options that no shape depends on.
+WITHOUT_PART = ("lora", "attention", "scheduler")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,7 @@ class Foresight:
     placement: Placement
     folder: Path
     memory: Path
+    _pipelines: dict[Storage | None, Any] = field(default_factory=dict, repr=False)
 
     def ladder(self, resolved: ResolvedRequest, budget: Budget) -> Ladder:
         """Return the model's plans with what each takes for this request."""
@@ -61,32 +74,55 @@ class Foresight:
             cheaper=lambda: tuple(self._cheaper(resolved)),
         )
 
-    def forecast(self, resolved: ResolvedRequest, plan: MemoryPlan) -> Forecast:
-        """Return what the request takes by a plan."""
+    def forecast(self, resolved: ResolvedRequest, plan: MemoryPlan) -> Forecast | None:
+        """Return what the request takes by a plan; None where the model cannot be gone through without numbers."""
+        try:
+            rehearsed, networks = self.rehearsed(resolved, plan), self.networks_for(resolved)
+        except StudioError:
+            raise
+        except Exception as error:  # a custom checkpoint may do what no shape can tell: the run itself will show
+            _log.warning("what %s takes is not known: %s", self.generator.spec.id, error)
+            return None
         return forecast_of(
             plan,
-            self.rehearsed(resolved, plan),
-            self.networks,
+            rehearsed,
+            networks,
             is_cpu=self.placement.is_cpu,
-            base_ram_bytes=self.base_ram_bytes,
+            base_ram_bytes=min(resident_ram(), LIBRARIES_BYTES),
             clip_bytes=resolved.num_frames * resolved.height * resolved.width * 3,
         )
 
-    def seconds(self, resolved: ResolvedRequest, plan: MemoryPlan) -> float:
-        """Return how long sampling and decoding take on this device, from what it computes and moves in a second."""
+    def seconds(self, resolved: ResolvedRequest, plan: MemoryPlan) -> float | None:
+        """Return how long sampling and decoding take on this device, from what it computes and moves in a second.
+
+        None where that cannot be measured now.
+        """
         rehearsed, rate = self.rehearsed(resolved, plan), self._throughput()
-        streamed = plan.residency is Residency.STREAMED
-        weights = sum(network.weight_bytes for name, network in self.networks.items() if name in DENOISERS)
-        step = _seconds(rate, rehearsed.step, transfer_bytes=weights if streamed else 0)
+        if rate is None:
+            return None
+        is_streamed = plan.residency is Residency.STREAMED
+        networks = self.networks_for(resolved)
+        weights = max((network.weight_bytes for name, network in networks.items() if name in DENOISERS), default=0)
+        passes = 2 if (resolved.guidance_scale or 1) > 1 else 1
+        step = _seconds(rate, rehearsed.step, transfer_bytes=weights * passes if is_streamed else 0)
         decode = _seconds(rate, rehearsed.decode, transfer_bytes=2 * rehearsed.decode.parked_bytes)
         return step * (resolved.num_inference_steps or 1) + decode
 
-    def _throughput(self) -> Throughput:
-        """Return what the device does in a second, measured once and remembered."""
+    def weight_bytes(self, resolved: ResolvedRequest) -> int:
+        """Return what all weights take, kept as the request wants them."""
+        return sum(network.weight_bytes for network in self.networks_for(resolved).values())
+
+    def _throughput(self) -> Throughput | None:
+        """Return what the device does in a second, measured once and remembered; None where it has no room for that."""
+        import torch
+
         file = self.memory / f"throughput-{self.placement.device.type}-{_digest(self._device_name())[:12]}.json"
         with suppress(OSError, ValueError):
             return Throughput.from_json(json.loads(file.read_text(encoding="utf-8")))
-        found = measure_throughput(self.placement.device, self.placement.dtype)
+        try:
+            found = measure_throughput(self.placement.device, self.placement.dtype)
+        except torch.OutOfMemoryError:
+            return None
         self._write(file, found.as_json())
         return found
 
@@ -108,28 +144,30 @@ class Foresight:
             self._write(self.memory / FILE_NAME, dict(list((known | fresh).items())[-MOST_REMEMBERED:]))
         return Rehearsed(**stages)
 
-    @cached_property
-    def base_ram_bytes(self) -> int:
-        """What the process takes without weights and clips, its libraries included."""
-        return resident_ram()
+    def networks_for(self, resolved: ResolvedRequest) -> Mapping[str, Network]:
+        """Return the networks with the sizes of their weights as the request has them kept, LoRAs beside them."""
+        storage = storage_of(resolved.options)
+        networks = networks_of(self._pipeline(storage), self.generator.adapted_networks)
+        if storage is Storage.INT8:
+            networks = {name: _in_whole_numbers(name, network) for name, network in networks.items()}
+        loras = sum(lora.path.stat().st_size for lora in self.generator._manner(resolved).loras)
+        return {name: _with_loras(network, loras if name in DENOISERS else 0) for name, network in networks.items()}
 
-    @cached_property
-    def networks(self) -> Mapping[str, Network]:
-        """Return the networks with the sizes of their weights as they are loaded."""
-        return networks_of(self._pipeline, self.generator.adapted_networks)
-
-    @cached_property
-    def _pipeline(self) -> Any:
-        quiet_libraries()
-        return build_meta_pipeline(
-            self.folder,
-            self.placement.dtype,
-            self.generator.own_dtypes(self.placement),
-            self.generator.left_out,
-        )
+    def _pipeline(self, storage: Storage | None) -> Any:
+        if storage not in self._pipelines:
+            quiet_libraries()
+            generator, placement = self.generator, self.placement
+            with loading_failures(generator.spec.id):
+                dtypes = generator.own_dtypes(placement)
+                pipeline = build_meta_pipeline(self.folder, placement.dtype, dtypes, generator.left_out)
+            if storage is Storage.FP8:
+                quantise_pipeline(pipeline, storage, compute_dtype=placement.dtype)
+            self._pipelines[storage] = pipeline
+        return self._pipelines[storage]
 
     def _rehearse(self, stage: str, resolved: ResolvedRequest, plan: MemoryPlan) -> Stage:
-        generator, pipeline = self.generator, self._pipeline
+        # A twin: nothing of a rehearsal reaches a job that the generator runs, or another rehearsal.
+        generator, pipeline = self.generator.without_weights(), self._pipeline(storage_of(resolved.options))
         outline = generator._outline(pipeline, resolved, self.placement.dtype)
         if stage == "encoding":
             return rehearse_encoding(pipeline, outline)
@@ -138,12 +176,19 @@ class Foresight:
                 return rehearse_step(pipeline, outline)
             return rehearse_decode(outline, lambda: generator._decode(pipeline, outline.latents, resolved))
 
-    def _cheaper(self, resolved: ResolvedRequest) -> Iterator[tuple[str, Callable[[], Forecast]]]:
-        """Yield requests that take less, each with what it takes by the last plan: fewer frames, a smaller picture."""
+    def _cheaper(self, resolved: ResolvedRequest) -> Iterator[tuple[str, Callable[[], Forecast | None]]]:
+        """Yield requests that take less, each with what it takes by the last plan.
+
+        Fewer frames, a smaller picture; in the end weights in eight bits, which change the clip.
+        """
         smallest = self.generator._plans(self.placement, resolved)[-1]
         for change in smaller_requests(self.generator.spec.parameters, resolved):
             flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in change.items())
             yield flags, partial(self.forecast, _changed(resolved, change), smallest)
+        if "weights_format" in resolved.options and storage_of(resolved.options) is None:
+            options = {**resolved.options, "weights_format": Storage.FP8.value}
+            eight_bits = replace(resolved, options=options)
+            yield "--option weights_format=fp8 (approximate)", partial(self.forecast, eight_bits, smallest)
 
     def _keys(self, resolved: ResolvedRequest, plan: MemoryPlan) -> dict[str, str]:
         """Return what decides the figures of each stage: the shapes, the networks, the plan, and the programs."""
@@ -152,7 +197,8 @@ class Foresight:
             "roles": [item.role.value for item in resolved.conditionings],
             "size": [resolved.width, resolved.height, resolved.num_frames],
             "guidance": (resolved.guidance_scale or 1) > 1,
-            "options": dict(resolved.options),
+            "options": {name: value for name, value in resolved.options.items() if name not in WITHOUT_PART},
+            "model": [self.generator.spec.id, type(self.generator).__name__, self.generator.spec.settings],
             "audio": resolved.generate_audio,
             "dtype": str(self.placement.dtype),
             "device": self.placement.device.type,
@@ -188,19 +234,42 @@ def _seconds(rate: Throughput, work: Stage, *, transfer_bytes: float) -> float:
     )
 
 
+def _in_whole_numbers(name: str, network: Network) -> Network:
+    if name not in (*DENOISERS, *TEXT_ENCODERS):
+        return network
+    share = WHOLE_NUMBERS_SHARE
+    return Network(
+        weight_bytes=int(network.weight_bytes * share),
+        largest_part_bytes=int(network.largest_part_bytes * share),
+        loose_bytes=network.loose_bytes,
+    )
+
+
+def _with_loras(network: Network, size_bytes: int) -> Network:
+    return replace(network, weight_bytes=network.weight_bytes + size_bytes)
+
+
 def smaller_requests(rules: Parameters, resolved: ResolvedRequest) -> Iterator[dict[str, int]]:
     """Yield changes of a request that the model allows, from those that cost least: first fewer frames, then size."""
     for share in (0.75, 0.5, 0.25):
         num_frames = _at_most(rules.num_frames, int(resolved.num_frames * share))
         if num_frames < resolved.num_frames:
             yield {"num_frames": num_frames}
-    for share in (0.75, 0.5):
-        width = _at_most(rules.width, int(resolved.width * share))
-        height = _at_most(rules.height, int(resolved.height * share))
-        is_allowed = not rules.sizes or (width, height) in rules.sizes
-        if is_allowed and (width, height) != (resolved.width, resolved.height):
-            yield {"width": width, "height": height}
-            yield {"width": width, "height": height, "num_frames": rules.num_frames.min}
+    for width, height in _smaller_sizes(rules, resolved):
+        yield {"width": width, "height": height}
+        yield {"width": width, "height": height, "num_frames": rules.num_frames.min}
+
+
+def _smaller_sizes(rules: Parameters, resolved: ResolvedRequest) -> list[tuple[int, int]]:
+    """Return the sizes below a request's, the largest first: those that are listed, lying as it lies, or shares."""
+    wide, high = resolved.width, resolved.height
+    if rules.sizes:
+        alike = [size for size in rules.sizes if (size[0] >= size[1]) == (wide >= high)]
+        return sorted((size for size in alike if math.prod(size) < wide * high), key=math.prod, reverse=True)
+    shares = [
+        (_at_most(rules.width, int(wide * share)), _at_most(rules.height, int(high * share))) for share in (0.75, 0.5)
+    ]
+    return [size for size in dict.fromkeys(shares) if size != (wide, high)]
 
 
 def _changed(resolved: ResolvedRequest, change: Mapping[str, Any]) -> ResolvedRequest:
@@ -211,20 +280,13 @@ def _at_most(rule: IntegerRange, value: int) -> int:
     return min(rule.nearest(max(value, rule.min)))
 
 
-def resident_ram() -> int:
-    """Return what this process takes of main memory now, in bytes."""
-    import psutil
-
-    return int(psutil.Process(os.getpid()).memory_info().rss)
-
-
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
 def _digest_of_configurations(folder: Path) -> str:
     digest = sha256()
-    for file in sorted(folder.glob("*/config.json")):
+    for file in sorted((*folder.glob("model_index.json"), *folder.glob("*/*config.json"))):
         digest.update(file.relative_to(folder).as_posix().encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -22,6 +22,7 @@ from pipelines.plan import DecodeForm, MemoryPlan
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
 from pipelines.task_pipeline import pipeline_as
+from pipelines.vae_preview import preview_of_video_vae
 from studio.request import ResolvedRequest, Task
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class HunyuanVideo15Generator(LocalGenerator):
     """
 
     gpu_dtype = "bfloat16"
+    decode_forms = (DecodeForm.WHOLE, DecodeForm.STREAMED)
 
     def _load(self, folder: Path, placement: Placement) -> Any:
         import diffusers
@@ -108,15 +110,7 @@ class HunyuanVideo15Generator(LocalGenerator):
             yield from decode_hunyuan15(vae, scaled, on_part=self._on_part)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
-        vae = pipeline.vae
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            latents = vae.encode(picture[:, :, None].to(vae.device, vae.dtype)).latent_dist.mode()
-            return torch.as_tensor(latents[0, :, 0] * vae.config.scaling_factor)
-
-        return LatentPreview.measure(encode, scale=vae.spatial_compression_ratio)
+        return preview_of_video_vae(pipeline.vae, scale=pipeline.vae.spatial_compression_ratio)
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, :, latents.shape[2] // 2]

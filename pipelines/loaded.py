@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ class LoadedModel:
     adapted: names of networks whose layers an adapter computes.
     """
 
+    residence: Residence
+
     def __init__(
         self, model: str, load: Callable[[], Any], *, folder: Path, placement: Placement, adapted: tuple[str, ...]
     ) -> None:
@@ -32,32 +35,41 @@ class LoadedModel:
         self._model = model
         self._load = load
         self._adapted = adapted
+        self.pipeline: Any = None
         self._open()
 
     def _open(self) -> None:
+        self._is_whole = False
+        if self.pipeline is not None:  # what is read anew would take its memory twice
+            self.pipeline = None
+            del self.residence
+            gc.collect()
         with loading_failures(self._model):
             self.pipeline = self._load()
         self.pipeline.set_progress_bar_config(disable=True)
         self.residence = Residence(self.pipeline, self.placement, self._adapted)
         self._scheduler = copy.deepcopy(self.pipeline.scheduler)
         self._storage: Storage | None = None
+        self._is_whole = True
 
     def keep_weights_as(self, storage: Storage | None) -> None:
         """Have the weights in eight bits, or as they came: they are loaded anew where another job had them otherwise.
 
         Raises `MissingPackage` or `UnsupportedValue` where this machine cannot.
         """
-        if storage is self._storage:
+        if self._is_whole and storage is self._storage:
             return
         if storage is not None:
             require_storage(storage, self.placement.device)
-        if self._storage is not None:
+        if self._storage is not None or not self._is_whole:
             self._open()
-        if storage is not None:
-            self.residence.dissolve()
-            with loading_failures(self._model):
-                quantise_pipeline(self.pipeline, storage, compute_dtype=self.placement.dtype)
-        self._storage = storage
+        if storage is None:
+            return
+        self.residence.dissolve()
+        self._is_whole = False  # until all is done; a change that fails midway is no way to keep weights
+        with loading_failures(self._model):
+            quantise_pipeline(self.pipeline, storage, compute_dtype=self.placement.dtype)
+        self._storage, self._is_whole = storage, True
 
     def arrange(self, plan: MemoryPlan) -> None:
         """Bring the weights to where a plan has them; the run begins with a scheduler that remembers nothing."""

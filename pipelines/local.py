@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import copy
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.attention import attention_of, choose
 from pipelines.compiling import Compiled, compiled
@@ -22,10 +24,10 @@ from pipelines.foresight import Foresight
 from pipelines.frames import collect_frames
 from pipelines.latent_preview import LatentPreview
 from pipelines.loaded import LoadedModel
-from pipelines.manner import Manner, speed_of, told_options, with_steps_of_profile
-from pipelines.memory import Budget, require_ram_for_loading, surely_fits
+from pipelines.manner import Manner, speed_of, told_options, with_pinned_loras, with_steps_of_profile
+from pipelines.memory import Budget, limit_device_memory, require_ram_for_loading, surely_fits
 from pipelines.placement import Placement, choose_placement
-from pipelines.plan import ON_CPU, ON_DEVICE, MemoryPlan
+from pipelines.plan import ON_CPU, ON_DEVICE, DecodeForm, MemoryPlan, with_forms
 from pipelines.quiet import quiet_libraries
 from pipelines.rehearsal import Outline
 from pipelines.sampling import Sampling, StepCallback, is_finite
@@ -63,6 +65,10 @@ class LocalGenerator(abc.ABC):
     channel_axis = 1
     # Networks whose layers an adapter computes; their weights are streamed part by part where a plan says so.
     adapted_networks: tuple[str, ...] = ()
+    # The ways `_decode` can go by the plan in force.
+    decode_forms: tuple[DecodeForm, ...] = (DecodeForm.WHOLE,)
+    # Networks that `_decode_audio` needs.
+    sound_networks: tuple[str, ...] = ()
     # Components of the checkpoint that are not loaded.
     left_out: tuple[str, ...] = ()
 
@@ -80,7 +86,8 @@ class LocalGenerator(abc.ABC):
         """Fill the request from the row; see `studio.resolve`. Families add their own warnings."""
         resolved = resolve(self.spec, request)
         resolved = with_steps_of_profile(resolved, request.num_inference_steps, self.spec)
-        self._manner(resolved)  # LoRAs are looked at before anything is queued
+        # LoRAs are looked at before anything is queued, and are the same ones when it runs.
+        resolved = with_pinned_loras(resolved, self._manner(resolved).loras, self._loras_folder)
         return replace(resolved, warnings=(*resolved.warnings, *self._warnings(resolved)))
 
     def declare(self, resolved: ResolvedRequest) -> Declaration:
@@ -177,7 +184,7 @@ class LocalGenerator(abc.ABC):
 
     def _plans(self, placement: Placement, resolved: ResolvedRequest) -> Sequence[MemoryPlan]:  # noqa: ARG002
         """Return the plans this family can run by, the fastest first."""
-        return ON_CPU if placement.is_cpu else ON_DEVICE
+        return with_forms(ON_CPU if placement.is_cpu else ON_DEVICE, self.decode_forms)
 
     def _number_of_steps(self, resolved: ResolvedRequest) -> int:
         """Return how many steps the pipeline reports."""
@@ -207,10 +214,11 @@ class LocalGenerator(abc.ABC):
             self._prepare_torch()
             placement = choose_placement(self.settings.device, self.gpu_dtype)
             require_ram_for_loading(self.spec, folder, placement)
+            limit_device_memory(placement, self.settings)
             load = partial(self._load, folder, placement)
             adapted = self.adapted_networks
             self._model = LoadedModel(self.spec.id, load, folder=folder, placement=placement, adapted=adapted)
-            self._preview = self._try_preview(self._model.pipeline)
+            self._preview = self._try_preview(self._model)
         try:
             yield
         finally:
@@ -296,7 +304,8 @@ class LocalGenerator(abc.ABC):
         self._on_part = run.raise_if_canceled
         with model.residence.alone("vae"), _cancelable(pipeline.vae, run):
             frames = collect_frames(self._decode(pipeline, latents, resolved), resolved, run)
-        audio = self._decode_audio(pipeline, latents, resolved)
+        with model.residence.alone(*self.sound_networks):
+            audio = self._decode_audio(pipeline, latents, resolved)
         return FrameClip(frames=frames, frame_rate=resolved.frame_rate, audio=audio)
 
     @property
@@ -317,17 +326,27 @@ class LocalGenerator(abc.ABC):
             return self._plans(model.placement, resolved)
         return self.foresight(model.placement, model.folder).ladder(resolved, budget).from_what_fits()
 
+    def without_weights(self) -> Self:
+        """Return a generator of the same model whose state is its own, for going through a run without numbers."""
+        twin = copy.copy(self)
+        twin._model = None
+        return twin
+
     def foresight(self, placement: Placement, folder: Path) -> Foresight:
         """Return what knows beforehand what requests take. folder: holds the model's configurations."""
         return Foresight(generator=self, placement=placement, folder=folder, memory=self.settings.home)
 
-    def _try_preview(self, pipeline: Any) -> LatentPreview | None:
+    def _try_preview(self, model: LoadedModel) -> LatentPreview | None:
         """A preview is a nicety: a clip without one is better than none."""
+        vae = model.pipeline.vae
         try:
-            return self._measure_preview(pipeline)
+            vae.to(model.placement.device)
+            return self._measure_preview(model.pipeline)
         except Exception as error:
             _log.warning("no previews for %s: %s", self.spec.id, error)
             return None
+        finally:
+            vae.to("cpu")
 
     def _prepare_torch(self) -> None:
         import torch
@@ -354,6 +373,7 @@ class LocalGenerator(abc.ABC):
 def _free_memory() -> None:
     import torch
 
+    gc.collect()  # hooks and the modules they are on refer to each other
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -16,8 +16,9 @@ from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
-from pipelines.source_video import STRENGTH, remarks_on_source, source_frames
+from pipelines.source_video import STRENGTH, end_of_source, remarks_on_end, remarks_on_source, source_frames
 from pipelines.task_pipeline import pipeline_as
+from studio.extending.part import part_of
 from studio.media import fit_image, read_image
 from studio.request import ResolvedRequest, Role, Task
 
@@ -42,11 +43,14 @@ class LTXVideoGenerator(LocalGenerator):
     """Serves every LTX-Video checkpoint in the diffusers layout.
 
     The frame rate conditions the model and is the clip's own. A video-to-video request starts from its source with the
-    share `strength` of noise, and does all its steps from there.
+    share `strength` of noise, and does all its steps from there; or, where the row's option for it says how many, goes
+    on from its source's last frames. Their latents stay as they are, so the clip begins with them as the VAE shows
+    them: its decoder sees the latents behind them as well, and does a step of its own.
     Row settings: has_conditions (True unless told; False for checkpoints before 0.9.5, which know no pictures but the
-    first), timesteps (those a distilled checkpoint was made for, taken where so many steps are asked for),
-    decode_timestep, decode_noise_scale (of the decoder's own step), max_sequence_length (tokens of the prompt).
-    Row options: guidance_rescale, image_cond_noise_scale (noise on the given pictures), strength.
+    first), continues (see `studio.extending.part`), timesteps (those a distilled checkpoint was made for, taken where
+    so many steps are asked for), decode_timestep, decode_noise_scale (of the decoder's own step), max_sequence_length
+    (tokens of the prompt).
+    Row options: guidance_rescale, image_cond_noise_scale (noise on what is given), strength, the one of `continues`.
     """
 
     gpu_dtype = "bfloat16"
@@ -136,6 +140,7 @@ class LTXVideoGenerator(LocalGenerator):
         config = pipeline.transformer.config
         frames, height, width = latent_size(pipeline, resolved)
         pictures = {item.role for item in resolved.conditionings} - {Role.SOURCE_VIDEO}
+        part = part_of(resolved, self.spec)
         # A last frame is a frame of its own, before the clip's.
         tokens = (frames + (Role.LAST_FRAME in pictures)) * height * width
         batch = 2 if guidance_of(resolved) > 1 else 1
@@ -145,7 +150,7 @@ class LTXVideoGenerator(LocalGenerator):
                 "encoder_hidden_states": torch.empty(
                     batch, self._tokens(resolved), config.caption_channels, dtype=dtype
                 ),
-                "timestep": torch.empty(batch, tokens if pictures else 1),
+                "timestep": torch.empty(batch, tokens if pictures or part else 1),
                 "encoder_attention_mask": torch.empty(batch, self._tokens(resolved), dtype=torch.bool),
                 "video_coords": torch.empty(batch, 3, tokens),
                 "return_dict": False,
@@ -153,11 +158,14 @@ class LTXVideoGenerator(LocalGenerator):
             latents = torch.empty(1, config.in_channels, frames, height, width, dtype=dtype)
             picture = torch.empty(1, 3, 1, resolved.height, resolved.width) if pictures else None
             if resolved.task is Task.VIDEO_TO_VIDEO:
-                picture = torch.empty(1, 3, resolved.num_frames, resolved.height, resolved.width)
+                picture = torch.empty(1, 3, part or resolved.num_frames, resolved.height, resolved.width)
         return Outline(call=call, latents=latents, picture=picture)
 
     def _warnings(self, resolved: ResolvedRequest) -> tuple[str, ...]:
-        return remarks_on_source(resolved) if resolved.task is Task.VIDEO_TO_VIDEO else ()
+        if resolved.task is not Task.VIDEO_TO_VIDEO:
+            return ()
+        part = part_of(resolved, self.spec)
+        return remarks_on_end(resolved, part) if part else remarks_on_source(resolved)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -174,17 +182,18 @@ class LTXVideoGenerator(LocalGenerator):
 
     def _material(self, stock: Any, resolved: ResolvedRequest, rng: Any) -> dict[str, Any]:
         """Return the arguments of the pipeline that are the task's own."""
-        if resolved.task is Task.VIDEO_TO_VIDEO:
+        part = part_of(resolved, self.spec)
+        if resolved.task is Task.VIDEO_TO_VIDEO and not part:
             return _from_source(stock, resolved, rng)
         timesteps = self.spec.settings.get("timesteps", ())
         found: dict[str, Any] = {"timesteps": timesteps} if len(timesteps) == resolved.num_inference_steps else {}
         pictures = _pictures(resolved)
-        if not pictures:
-            return found
         if self._class_for(resolved) != CONDITIONED:
-            return found | {"image": pictures[Role.FIRST_FRAME]}
-        found["conditions"] = _conditions(pictures, resolved.num_frames)
-        found["image_cond_noise_scale"] = float(resolved.options.get("image_cond_noise_scale", 0.0))
+            return found | ({"image": pictures[Role.FIRST_FRAME]} if pictures else {})
+        conditions = _conditions(pictures, resolved.num_frames) + (_part(resolved, part) if part else [])
+        if conditions:
+            found["conditions"] = conditions
+            found["image_cond_noise_scale"] = float(resolved.options.get("image_cond_noise_scale", 0.0))
         return found
 
     def _for_decoder(self, stock: Any, latents: Any, dtype: Any, rng: Any) -> Any:
@@ -229,6 +238,13 @@ def _conditions(pictures: Mapping[Role, Any], num_frames: int) -> list[Any]:
 
     places = {Role.FIRST_FRAME: 0, Role.LAST_FRAME: num_frames - 1}
     return [LTXVideoCondition(image=picture, frame_index=places[role]) for role, picture in pictures.items()]
+
+
+def _part(resolved: ResolvedRequest, count: int) -> list[Any]:
+    """Return the end of the source video as what the clip begins with."""
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    return [LTXVideoCondition(video=end_of_source(resolved, count), frame_index=0)]
 
 
 def _from_source(stock: Any, resolved: ResolvedRequest, rng: Any) -> dict[str, Any]:

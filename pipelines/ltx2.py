@@ -18,9 +18,11 @@ from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.ltx import latent_size, with_noise
 from pipelines.placement import Placement
+from pipelines.prompt_embeddings import MASKED, encode_prompt
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
 from pipelines.task_pipeline import pipeline_as
+from pipelines.vae_preview import preview_of_video_vae
 from studio.media import Audio
 from studio.request import ResolvedRequest, Task
 
@@ -28,12 +30,6 @@ if TYPE_CHECKING:
     import torch
 
 CLASSES = {Task.TEXT_TO_VIDEO: "LTX2Pipeline", Task.IMAGE_TO_VIDEO: "LTX2ImageToVideoPipeline"}
-EMBEDDINGS = (
-    "prompt_embeds",
-    "prompt_attention_mask",
-    "negative_prompt_embeds",
-    "negative_prompt_attention_mask",
-)
 MAX_TOKENS = 1024
 VIDEO, AUDIO = "video", "audio"
 STEP_TENSORS = ("latents", "audio_latents")
@@ -53,6 +49,7 @@ class LTX2Generator(LocalGenerator):
     gpu_dtype = "bfloat16"
     channel_axis = -1
     # What the checkpoints have besides, to rewrite prompts and guess lengths: large, and not asked for.
+    sound_networks = ("audio_vae", "vocoder")
     left_out = ("processor", "prompt_enhancer", "duration_head")
     # Frames, height, width and channels of the latents of the present run.
     _packed = (1, 1, 1, 1)
@@ -69,14 +66,13 @@ class LTX2Generator(LocalGenerator):
         )
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
-        found = pipeline.encode_prompt(
-            prompt=resolved.prompt,
-            negative_prompt=resolved.negative_prompt,
+        return encode_prompt(
+            pipeline,
+            resolved,
+            MASKED,
             do_classifier_free_guidance=_is_guided(resolved),
             max_sequence_length=self._tokens,
-            device=pipeline._execution_device,
         )
-        return {name: tensor for name, tensor in zip(EMBEDDINGS, found, strict=True) if tensor is not None}
 
     def _sample(
         self,
@@ -133,15 +129,12 @@ class LTX2Generator(LocalGenerator):
         return Audio(samples=samples, sample_rate=int(vocoder.config.output_sampling_rate))
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
         vae = pipeline.vae
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            latents = vae.encode(picture[:, :, None].to(vae.device, vae.dtype)).latent_dist.mode()
-            return torch.as_tensor(pipeline._normalize_latents(latents, vae.latents_mean, vae.latents_std)[0, :, 0])
-
-        return LatentPreview.measure(encode, scale=vae.spatial_compression_ratio)
+        return preview_of_video_vae(
+            vae,
+            scale=vae.spatial_compression_ratio,
+            normalise=lambda latents: pipeline._normalize_latents(latents, vae.latents_mean, vae.latents_std),
+        )
 
     def _latent_frame(self, latents: Any) -> Any:
         """Return the middle frame. latents: picture and sound one after the other, flat, as a step hands them over."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.lora_files import LoRA, parse_loras
+from pipelines.lora_files import LoRA, parse_loras, pinned
 from pipelines.quantised import Storage
 from pipelines.speed import EXACT, SpeedProfile, profile_named
 from studio.catalog.schema import ModelSpec
@@ -37,12 +37,11 @@ class Manner:
 
         loras_folder: where LoRAs named without a folder lie. Raises `UnsupportedValue`, naming the option.
         """
-        storage = str(options.get("weights_format", ORIGINAL))
         return cls(
             speed=speed_of(options, spec),
             loras=parse_loras(str(options.get(LORA, "")), loras_folder),
             attention=str(options.get("attention", "auto")),
-            storage=None if storage == ORIGINAL else Storage(storage),
+            storage=storage_of(options),
             is_compiled=bool(options.get("compile", False)),
         )
 
@@ -61,6 +60,12 @@ def speed_of(options: Mapping[str, OptionValue], spec: ModelSpec) -> SpeedProfil
     return speed if scheduler == ORIGINAL else speed.sampled_with(scheduler)
 
 
+def storage_of(options: Mapping[str, OptionValue]) -> Storage | None:
+    """Return how a request wants weights kept; None for as they come."""
+    word = str(options.get("weights_format", ORIGINAL))
+    return None if word == ORIGINAL else Storage(word)
+
+
 def with_steps_of_profile(resolved: ResolvedRequest, asked: int | None, spec: ModelSpec) -> ResolvedRequest:
     """Return the request with the number of steps its profile takes, and a warning where another one was asked for."""
     if resolved.num_inference_steps is None:
@@ -71,6 +76,13 @@ def with_steps_of_profile(resolved: ResolvedRequest, asked: int | None, spec: Mo
     if asked is not None and asked != steps:
         told = (f"steps: the profile {speed.name} takes {steps}, not {asked}",)
     return replace(resolved, num_inference_steps=steps, warnings=(*resolved.warnings, *told))
+
+
+def with_pinned_loras(resolved: ResolvedRequest, loras: Iterable[LoRA], loras_folder: Path) -> ResolvedRequest:
+    """Return the request with the digests of its LoRAs: a job runs with these very files, or not at all."""
+    if LORA not in resolved.options:
+        return resolved
+    return replace(resolved, options={**resolved.options, LORA: pinned(loras, loras_folder)})
 
 
 def told_options(options: Mapping[str, OptionValue]) -> dict[str, Any]:

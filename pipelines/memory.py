@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.placement import Placement
 from pipelines.plan import MemoryPlan, Residency
 from pipelines.rehearsal import Network, Rehearsed
+from pipelines.residency import DENOISERS
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.errors import OutOfMemory
@@ -22,6 +23,8 @@ GIB = 2**30
 DEVICE_SPREAD, DEVICE_WORKSPACE = 1.04, 96 * 2**20
 # What the pipelines hold besides, whatever the plan: the picture, noise, latents twice, frames that are handed over.
 HELD_BYTES = 64 * 2**20
+# Activations of a text encoder with a few hundred tokens, or of an image encoder.
+READING_BYTES = 256 * 2**20
 # What main memory takes beside tensors, and how much of it an allocator that keeps freed pages takes in addition.
 RAM_SPREAD = 1.05
 MOST_HEADER_BYTES = 100 * 2**20
@@ -38,8 +41,11 @@ class Budget:
 
     @classmethod
     def measure(cls, placement: Placement, settings: Settings) -> Budget:
-        """Look at what is free now, what this process holds included. STUDIO_VRAM_LIMIT bounds it."""
-        ram = available_ram()
+        """Look at what is free now, what this process holds included: a forecast counts it too.
+
+        STUDIO_VRAM_LIMIT bounds it.
+        """
+        ram = available_ram() + resident_ram()
         if placement.is_cpu:
             return cls(device_bytes=None, ram_bytes=ram)
         return cls(device_bytes=_free_device_bytes(placement.device, settings.vram_limit), ram_bytes=ram)
@@ -118,7 +124,7 @@ def forecast_of(
     base_ram_bytes: int,
     clip_bytes: int,
 ) -> Forecast:
-    """Put weights and stages together as the plan has them. base_ram_bytes: of the process with its libraries.
+    """Put weights and stages together as the plan has them. base_ram_bytes: of the process without weights and clips.
 
     clip_bytes: of the finished frames in eight bits.
     """
@@ -136,24 +142,29 @@ def _device_peak(plan: MemoryPlan, rehearsed: Rehearsed, networks: Mapping[str, 
     encoding, sampling, decoding = (
         stage.peak_bytes for stage in (rehearsed.encoding, rehearsed.step, rehearsed.decode)
     )
-    weights = {name: network.weight_bytes for name, network in networks.items()}
-    vae = sum(size for name, size in weights.items() if name.startswith("vae"))
-    others = [name for name in weights if not name.startswith("vae")]
+    vae = sum(network.weight_bytes for name, network in networks.items() if name.startswith("vae"))
+    denoisers = [network for name, network in networks.items() if name in DENOISERS]
+    readers = [network for name, network in networks.items() if name not in DENOISERS and not name.startswith("vae")]
+    reading = READING_BYTES if readers else 0
     match plan.residency:
         case Residency.RESIDENT:
-            held = sum(weights.values())
-            return held + max(encoding, sampling, decoding)
+            held = sum(network.weight_bytes for network in networks.values())
+            return held + max(reading, encoding, sampling, decoding)
         case Residency.STAGED:
-            largest = max((weights[name] for name in others), default=0)
+            # A VAE that has read a picture stays: the chain of hooks brings it home with the next network alone.
+            stays = vae if encoding else 0
             return max(
-                # A VAE that has read a picture stays: the chain of hooks brings it home with the next network alone.
-                largest + sampling + (vae if encoding else 0),
-                vae + encoding,
-                vae + decoding,
+                _most(network.weight_bytes for network in readers) + reading,
+                _most(network.weight_bytes for network in denoisers) + sampling + stays,
+                vae + max(encoding, decoding),
             )
         case Residency.STREAMED:
-            part = max((_on_the_way(networks[name]) for name in others), default=0)
-            return vae + max(part + sampling, encoding, decoding)
+            read = _most(map(_on_the_way, readers)) + reading
+            return vae + max(read, encoding, decoding, _most(map(_on_the_way, denoisers)) + sampling)
+
+
+def _most(sizes: Iterable[int]) -> int:
+    return max(sizes, default=0)
 
 
 def surely_fits(resolved: ResolvedRequest, budget: Budget) -> bool:
@@ -180,13 +191,30 @@ def require_ram_for_loading(spec: ModelSpec, folder: Path, placement: Placement)
         )
 
 
+def limit_device_memory(placement: Placement, settings: Settings) -> None:
+    """Hold this process to STUDIO_VRAM_LIMIT: what would exceed it fails, and is done again by a smaller plan."""
+    if placement.device.type != "cuda" or settings.vram_limit is None:
+        return
+    import torch
+
+    total = torch.cuda.mem_get_info(placement.device)[1]
+    torch.cuda.set_per_process_memory_fraction(min(1.0, settings.vram_limit * GIB / total), placement.device)
+
+
+def resident_ram() -> int:
+    """Return what this process takes of main memory now, in bytes."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
 def available_ram() -> int:
     """Return how many bytes of main memory this process may still take, what limits its container included."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
     limit, used = (_cgroup_bytes(name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else min(free, max(0, limit - used))
+    return free if limit is None or used is None else min(free, max(0, limit - used + _cgroup_reserve()))
 
 
 def _cgroup_bytes(name: str) -> int | None:
@@ -194,6 +222,15 @@ def _cgroup_bytes(name: str) -> int | None:
         return int(Path("/sys/fs/cgroup", name).read_text())
     except (OSError, ValueError):  # no cgroup v2, or "max"
         return None
+
+
+def _cgroup_reserve() -> int:
+    """Return how many bytes count as used and are files that the system lets go of when memory gets short."""
+    try:
+        lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _free_device_bytes(device: Any, limit: float | None) -> int | None:
@@ -220,5 +257,5 @@ def _numbers_in(file: Path) -> int:
             length = int.from_bytes(content.read(8), "little")
             header = json.loads(content.read(length)) if length < MOST_HEADER_BYTES else {}
         return sum(math.prod(item["shape"]) for name, item in header.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return 0

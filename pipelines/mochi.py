@@ -17,9 +17,11 @@ from pipelines.local import LocalGenerator, guidance_of
 from pipelines.mochi_decoder import decode_mochi
 from pipelines.placement import Placement
 from pipelines.plan import MemoryPlan
+from pipelines.prompt_embeddings import MASKED, encode_prompt
 from pipelines.rehearsal import META, Outline
 from pipelines.replaced_forward import replaced_forward
 from pipelines.sampling import StepCallback
+from pipelines.vae_preview import preview_of_video_vae
 from studio.request import ResolvedRequest
 
 if TYPE_CHECKING:
@@ -52,17 +54,7 @@ class MochiGenerator(LocalGenerator):
         return pipeline
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
-        prompt, mask, negative, negative_mask = pipeline.encode_prompt(
-            resolved.prompt,
-            resolved.negative_prompt,
-            guidance_of(resolved) > 1,
-            max_sequence_length=self._tokens,
-            device=pipeline._execution_device,
-        )
-        embeddings = {"prompt_embeds": prompt, "prompt_attention_mask": mask}
-        if negative is None:
-            return embeddings
-        return {**embeddings, "negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
+        return encode_prompt(pipeline, resolved, MASKED, max_sequence_length=self._tokens)
 
     def _sample(
         self,
@@ -92,18 +84,14 @@ class MochiGenerator(LocalGenerator):
         yield from decode_mochi(vae, latents * spread / vae.config.scaling_factor + mean)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
         vae = pipeline.vae
         spread, mean = (part.to(vae.device, vae.dtype) for part in _statistics(vae))
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            # So many frames that the encoder makes them into one.
-            still = picture[:, :, None].expand(-1, -1, vae.temporal_compression_ratio, -1, -1)
-            latents = vae.encode(still.to(vae.device, vae.dtype)).latent_dist.mode()
-            return torch.as_tensor(((latents - mean) * vae.config.scaling_factor / spread)[0, :, 0])
-
-        return LatentPreview.measure(encode, scale=vae.spatial_compression_ratio)
+        return preview_of_video_vae(
+            vae,
+            scale=vae.spatial_compression_ratio,
+            num_frames=vae.temporal_compression_ratio,
+            normalise=lambda latents: (latents - mean) * vae.config.scaling_factor / spread,
+        )
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, :, latents.shape[2] // 2]

@@ -6,7 +6,8 @@ the user to choose and never part of a plan.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -68,3 +69,13 @@ ON_DEVICE = (
     MemoryPlan(name="weights by stage", residency=Residency.STAGED, decode=DecodeForm.STREAMED),
     MemoryPlan(name="weights streamed", residency=Residency.STREAMED, decode=DecodeForm.STREAMED),
 )
+
+
+def with_forms(plans: Sequence[MemoryPlan], forms: Sequence[DecodeForm]) -> tuple[MemoryPlan, ...]:
+    """Return a ladder for a model that decodes in these forms alone; plans that would differ in nothing are one."""
+    kept: list[MemoryPlan] = []
+    for plan in plans:
+        able = plan if plan.decode in forms else replace(plan, decode=forms[-1])
+        if all(replace(able, name=other.name) != other for other in kept):
+            kept.append(able)
+    return tuple(kept)

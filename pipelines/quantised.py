@@ -10,9 +10,8 @@ import importlib
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -40,22 +39,6 @@ class Storage(StrEnum):
     INT8 = "int8"
 
 
-_WORDS = {Storage.FP8: "eight-bit floats", Storage.INT8: "eight-bit whole numbers"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantised:
-    """What came of it. before_bytes, after_bytes: of all weights of the networks, also of those that stay."""
-
-    storage: Storage
-    before_bytes: int
-    after_bytes: int
-
-    def describe(self) -> str:
-        """Return it in words, for the job and for the signed file."""
-        return f"weights as {_WORDS[self.storage]} ({self.storage}), approximate"
-
-
 def require_storage(storage: Storage, device: torch.device) -> None:
     """Make sure that the format works here, before anything is loaded.
 
@@ -75,49 +58,27 @@ def require_storage(storage: Storage, device: torch.device) -> None:
         ) from error
 
 
-def quantise_pipeline(pipeline: Any, storage: Storage, *, compute_dtype: torch.dtype) -> Quantised:
+def quantise_pipeline(pipeline: Any, storage: Storage, *, compute_dtype: torch.dtype) -> None:
     """Keep the weights of a pipeline's denoisers and text encoders in eight bits; the VAE stays as it is.
 
     There is no way back but to load them again. Do it after loading, and before LoRAs, offloading and compiling.
     compute_dtype: the number format that layers compute in.
     """
-    names = (*DENOISERS, *TEXT_ENCODERS)
-    networks = [network for name in names if (network := getattr(pipeline, name, None)) is not None]
-    done = [quantise(network, storage, compute_dtype=compute_dtype) for network in networks]
-    return Quantised(
-        storage=storage,
-        before_bytes=sum(one.before_bytes for one in done),
-        after_bytes=sum(one.after_bytes for one in done),
-    )
+    for name in (*DENOISERS, *TEXT_ENCODERS):
+        if (network := getattr(pipeline, name, None)) is not None:
+            quantise(network, storage, compute_dtype=compute_dtype)
 
 
-def quantise(network: Any, storage: Storage, *, compute_dtype: torch.dtype) -> Quantised:
+def quantise(network: Any, storage: Storage, *, compute_dtype: torch.dtype) -> None:
     """Keep the weights of one network of diffusers or transformers in eight bits; see `quantise_pipeline`."""
     device = next(network.parameters()).device
     require_storage(storage, device)
-    before = weight_bytes(network)
     # Layers whose weights are exchanged as they compute cannot want gradients, and none are computed here.
     network.requires_grad_(False)
     if storage is Storage.FP8:
         _store_as_floats(network, compute_dtype)
     else:
         _store_as_whole_numbers(network)
-    return Quantised(storage=storage, before_bytes=before, after_bytes=weight_bytes(network))
-
-
-def weight_bytes(network: Any) -> int:
-    """Return the bytes of a network's weights as they are kept: scales count, and what is shared counts once."""
-    tensors = (*network.parameters(), *network.buffers())
-    parts = {id(part): part for tensor in tensors for part in _parts(tensor)}
-    return sum(part.numel() * part.element_size() for part in parts.values())
-
-
-def _parts(tensor: Any) -> Iterable[Any]:
-    """Return the ordinary tensors that one of torchao's is made of."""
-    if not hasattr(tensor, "__tensor_flatten__"):
-        return (tensor,)
-    names, _ = tensor.__tensor_flatten__()
-    return tuple(part for name in names for part in _parts(getattr(tensor, name)))
 
 
 def _store_as_floats(network: Any, compute_dtype: torch.dtype) -> None:

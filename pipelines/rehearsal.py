@@ -167,7 +167,16 @@ def _network(module: Any, *, is_fine: bool) -> Network:
     sizes = [weight_bytes(part) for part in parts]
     whole = weight_bytes(module)
     loose = 0 if is_fine else whole - sum(sizes)
+    if is_fine:
+        sizes += [weight_bytes(layer) for layer in _layers_beside(module, parts)]
     return Network(weight_bytes=whole, largest_part_bytes=max(sizes, default=whole), loose_bytes=loose)
+
+
+def _layers_beside(module: Any, parts: list[Any]) -> list[Any]:
+    """Return the layers of a network that are in none of its parts."""
+    inside = {layer for part in parts for layer in part.modules()}
+    beside = (layer for layer in module.modules() if layer not in inside)
+    return [layer for layer in beside if next(layer.parameters(recurse=False), None) is not None]
 
 
 def _outermost_blocks(module: Any) -> list[Any]:

@@ -62,20 +62,21 @@ class Residence:
         return self._streams.get(name) if self._now is Residency.STREAMED else None
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Have one network whole on the device, and of the others as little as the arrangement allows."""
-        network = getattr(self._pipeline, name)
-        if self._now is Residency.STAGED:
-            self._pipeline.remove_all_hooks()
-            for other in self._networks().values():
-                other.to("cpu")
+    def alone(self, *names: str) -> Iterator[None]:
+        """Have some networks whole on the device, and of the others as little as the arrangement allows."""
+        networks = [network for name in names if (network := getattr(self._pipeline, name, None)) is not None]
+        if self._now is not Residency.STAGED or not networks:
+            yield
+            return
+        self.dissolve()  # if what follows fails, the next plan finds everything at home
+        for network in networks:
             network.to(self._device)
         try:
             yield
         finally:
-            if self._now is Residency.STAGED:
+            for network in networks:
                 network.to("cpu")
-                self._pipeline.enable_model_cpu_offload(device=self._device)
+        self.arrange(Residency.STAGED)
 
     def _stream(self) -> None:
         from diffusers.hooks import apply_group_offloading

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from pipelines.latent_preview import LatentPreview
 from pipelines.local import LocalGenerator, guidance_of
 from pipelines.placement import Placement
+from pipelines.plan import DecodeForm
+from pipelines.prompt_embeddings import MASKED, encode_prompt
 from pipelines.rehearsal import META, Outline
 from pipelines.sampling import StepCallback
 from pipelines.task_pipeline import pipeline_as
-from pipelines.wan_vae import decode_wan_latents
+from pipelines.vae_preview import preview_of_video_vae
+from pipelines.wan_vae import decode_wan_latents, measure_wan_preview
 from studio.request import ResolvedRequest, Task
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class SanaVideoGenerator(LocalGenerator):
     """
 
     gpu_dtype = "bfloat16"
+    # Wan's VAE has both; loading tells which one it is.
+    decode_forms: tuple[DecodeForm, ...] = (DecodeForm.WHOLE, DecodeForm.STREAMED)
 
     def _load(self, folder: Path, placement: Placement) -> Any:
         import diffusers
@@ -43,6 +48,7 @@ class SanaVideoGenerator(LocalGenerator):
 
         safely = {"use_safetensors": True, "local_files_only": True}
         vae = diffusers.AutoModel.from_pretrained(str(folder), subfolder="vae", dtype=torch.float32, **safely)
+        self.decode_forms = (DecodeForm.WHOLE, DecodeForm.STREAMED) if _is_wans(vae) else (DecodeForm.WHOLE,)
         return diffusers.DiffusionPipeline.from_pretrained(folder, vae=vae, dtype=placement.dtype, **safely)
 
     def own_dtypes(self, placement: Placement) -> Mapping[str, Any]:  # noqa: ARG002
@@ -54,18 +60,14 @@ class SanaVideoGenerator(LocalGenerator):
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
         # What the text encoder is told to do with the prompt stands in the pipeline's signature alone.
         instruction = inspect.signature(type(pipeline).__call__).parameters["complex_human_instruction"].default
-        prompt, mask, negative, negative_mask = pipeline.encode_prompt(
-            f"{resolved.prompt} motion score: {resolved.options['motion_score']}.",
-            guidance_of(resolved) > 1,
-            negative_prompt=resolved.negative_prompt,
+        return encode_prompt(
+            pipeline,
+            resolved,
+            MASKED,
+            prompt=f"{resolved.prompt} motion score: {resolved.options['motion_score']}.",
             max_sequence_length=self._tokens,
             complex_human_instruction=instruction,
-            device=pipeline._execution_device,
         )
-        embeddings = {"prompt_embeds": prompt, "prompt_attention_mask": mask}
-        if negative is None:
-            return embeddings
-        return {**embeddings, "negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
 
     def _sample(
         self,
@@ -94,7 +96,7 @@ class SanaVideoGenerator(LocalGenerator):
     def _decode(self, pipeline: Any, latents: Any, resolved: ResolvedRequest) -> Iterator[torch.Tensor]:  # noqa: ARG002
         """Decode as the end of diffusers' pipelines does. latents: (1, C, T, h, w), as the denoiser sees them."""
         vae = pipeline.vae
-        if "z_dim" in vae.config:  # Wan's
+        if _is_wans(vae):
             yield from decode_wan_latents(vae, latents, self._plan.decode, self._on_part)
             return
         latents = latents.to(vae.device, vae.dtype)
@@ -103,16 +105,13 @@ class SanaVideoGenerator(LocalGenerator):
         yield vae.decode(latents / (1.0 / spread) + mean, return_dict=False)[0][0].transpose(0, 1)
 
     def _measure_preview(self, pipeline: Any) -> LatentPreview:
-        import torch
-
         vae = pipeline.vae
+        if _is_wans(vae):
+            return measure_wan_preview(vae)
         mean, spread = (part.to(vae.device, vae.dtype) for part in _statistics(vae))
-
-        def encode(picture: torch.Tensor) -> torch.Tensor:
-            latents = vae.encode(picture[:, :, None].to(vae.device, vae.dtype)).latent_dist.mode()
-            return torch.as_tensor(((latents - mean) / spread)[0, :, 0])
-
-        return LatentPreview.measure(encode, scale=pipeline.vae_scale_factor_spatial)
+        return preview_of_video_vae(
+            vae, scale=pipeline.vae_scale_factor_spatial, normalise=lambda latents: (latents - mean) / spread
+        )
 
     def _latent_frame(self, latents: Any) -> Any:
         return latents[0, :, latents.shape[2] // 2]
@@ -148,10 +147,10 @@ class SanaVideoGenerator(LocalGenerator):
 
 
 def _statistics(vae: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and spread of the VAE's latents, (1, C, 1, 1, 1)."""
-    import torch
-
+    """Return mean and spread of the latents of LTX-2's VAE, (1, C, 1, 1, 1); it has them among its weights."""
     shape = (1, -1, 1, 1, 1)
-    if "latents_mean" in vae.config:
-        return torch.tensor(vae.config.latents_mean).view(shape), torch.tensor(vae.config.latents_std).view(shape)
-    return vae.latents_mean.view(shape), vae.latents_std.view(shape)  # that of LTX-2 has them among its weights
+    return vae.latents_mean.view(shape), vae.latents_std.view(shape)
+
+
+def _is_wans(vae: Any) -> bool:
+    return "z_dim" in vae.config

@@ -1,4 +1,4 @@
-"""The video a clip starts from, as the pipelines take it: pictures of the clip's size, number and speed.
+"""The video a clip starts from or goes on from, as the pipelines take it: pictures of the clip's size and speed.
 
 A frame of the clip shows what the source shows at the same time, so that things move as fast as they did, whatever the
 source's frame rate. Where both have one rate the source's frames are taken as they are.
@@ -7,6 +7,7 @@ source's frame rate. Where both have one rate the source's frames are taken as t
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -41,6 +42,49 @@ def source_frames(resolved: ResolvedRequest) -> list[PIL.Image.Image]:
     if len(found) < resolved.num_frames:
         raise _too_short(resolved, facts, len(found))
     return found
+
+
+def end_of_source(resolved: ResolvedRequest, count: int) -> list[PIL.Image.Image]:
+    """Return the last frames of the request's source video as RGB pictures of the clip's size, for it to begin with.
+
+    count: how many frames of the clip. The last is the video's last; each is cut as by `source_frames`.
+    Raises `UnreadableMedia`, and `UnsupportedValue` where the video has not so many.
+    """
+    from PIL import Image
+
+    source = _source(resolved)
+    facts = probe_video(source.path, field=FIELD)
+    span, seconds_each = Fraction(count - 1) / resolved.frame_rate, 1 / facts.frame_rate
+    tail: deque[TimedFrame] = deque()
+    for frame in iter_frames(source.path, field=FIELD):
+        tail.append(frame)
+        while len(tail) > 1 and tail[1].time_seconds <= frame.time_seconds - span:
+            tail.popleft()
+    first = Fraction(tail[-1].time_seconds) - span
+    if tail[0].time_seconds > first + seconds_each / 2:
+        raise _no_such_end(resolved, facts, count)
+    times = [first + index / resolved.frame_rate for index in range(count)]
+    found = _shown_at(times, iter(tail), seconds_each=seconds_each)
+    return [Image.fromarray(fit_image(image, resolved.width, resolved.height)) for image in found]
+
+
+def remarks_on_end(resolved: ResolvedRequest, count: int) -> tuple[str, ...]:
+    """Return what to know before a run that goes on from the source video's end, read from its header.
+
+    count: how many frames the clip begins with. Raises `UnreadableMedia`, and `UnsupportedValue` where the header says
+    that the video has not so many.
+    """
+    facts = probe_video(_source(resolved).path, field=FIELD)
+    if facts.duration_seconds is None:
+        return ()
+    last, seconds_each = Fraction(count - 1) / resolved.frame_rate, 1 / facts.frame_rate
+    # A header may be off by a frame; reading the frames decides.
+    if facts.duration_seconds + seconds_each <= last:
+        raise _no_such_end(resolved, facts, count)
+    used = count / resolved.frame_rate
+    if facts.duration_seconds < used + seconds_each:
+        return ()
+    return (f"{FIELD}: it lasts {facts.duration_seconds:.4g} s; the clip begins with its last {float(used):.4g} s",)
 
 
 def remarks_on_source(resolved: ResolvedRequest) -> tuple[str, ...]:
@@ -104,6 +148,16 @@ def _shown_at(times: list[Fraction], frames: Iterator[TimedFrame], *, seconds_ea
 
 def _is_nearer(one: TimedFrame, other: TimedFrame, time: Fraction) -> bool:
     return abs(one.time_seconds - time) < abs(other.time_seconds - time)
+
+
+def _no_such_end(resolved: ResolvedRequest, facts: VideoFacts, count: int) -> UnsupportedValue:
+    return UnsupportedValue(
+        "the video is shorter than the part of it that the clip is to begin with",
+        field=FIELD,
+        got="a shorter one" if facts.duration_seconds is None else f"{facts.duration_seconds:.4g} s",
+        allowed=f"at least {count} frames, {float(count / resolved.frame_rate):.4g} s",
+        fix="choose a longer video, or begin with less of it",
+    )
 
 
 def _too_short(resolved: ResolvedRequest, facts: VideoFacts, number: int) -> UnsupportedValue:

@@ -103,7 +103,7 @@ def _describe(value: Any, tensors: dict[str, Any]) -> dict[str, Any]:
     if isinstance(value, torch.Tensor):
         name = f"{len(tensors):04}"
         # A copy of its own: safetensors refuses tensors that share memory.
-        tensors[name] = value.detach().clone(memory_format=torch.contiguous_format).cpu()
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name, "strides": list(value.stride()), "in_main_memory": value.device.type == "cpu"}
     if isinstance(value, dict):
         return {"mapping": {key: _describe(item, tensors) for key, item in value.items()}}

@@ -20,6 +20,7 @@ from pipelines.plan import ON_CPU as PLAIN_ON_CPU
 from pipelines.plan import DecodeForm, MemoryPlan, Residency, Tiling
 from pipelines.rehearsal import Outline
 from pipelines.sampling import StepCallback
+from pipelines.vae_preview import preview_of_picture_vae
 from studio.request import ResolvedRequest
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ class Turn:
         """Turn (H, W, C)."""
         turned = np.rot90(image, self.quarters)
         return turned[:, ::-1] if self.mirrored else turned
-
-    def undo(self, frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Turn (T, H, W, C) back."""
-        turned = frames[:, :, ::-1] if self.mirrored else frames
-        return np.rot90(turned, -self.quarters, axes=(1, 2))
 
     def undo_latents(self, latents: Any) -> Any:
         """Turn a (C, h, w) tensor back."""
@@ -106,6 +102,7 @@ class StableVideoDiffusionGenerator(LocalGenerator):
     """
 
     channel_axis = 2
+    decode_forms = (DecodeForm.WHOLE, DecodeForm.STREAMED, DecodeForm.PARKED)
     adapted_networks = ("unet",)
     _turn = Turn()
 
@@ -219,14 +216,10 @@ class StableVideoDiffusionGenerator(LocalGenerator):
         import torch
 
         vae = pipeline.vae
-
-        def encode(picture: Any) -> Any:
-            return vae.encode(picture.to(vae.device, vae.dtype)).latent_dist.mode()[0] * vae.config.scaling_factor
-
         with _same_format_after(vae):
             if vae.config.force_upcast:  # its encoder overflows in half precision; the stock pipeline does the same
                 vae.to(dtype=torch.float32)
-            return LatentPreview.measure(encode, scale=2 ** (len(vae.config.block_out_channels) - 1))
+            return preview_of_picture_vae(vae, scale=2 ** (len(vae.config.block_out_channels) - 1))
 
     def _latent_frame(self, latents: Any) -> Any:
         frame = latents[0, latents.shape[1] // 2]

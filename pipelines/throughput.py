@@ -37,15 +37,6 @@ class Throughput:
     transferred_bytes: float | None
     operation_seconds: float
 
-    @property
-    def flops_per_second(self) -> float:
-        """Of work that is half matrix products and half convolutions."""
-        return 2 / (1 / self.matmul_flops + 1 / self.convolution_flops)
-
-    @property
-    def bytes_per_second(self) -> float:
-        return self.copied_bytes
-
     def seconds(
         self,
         flops: float,

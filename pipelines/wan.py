@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from pipelines.exact.guidance_pair import paired
 from pipelines.exact.wan_timestep import one_timestep
 from pipelines.latent_preview import LatentPreview
-from pipelines.local import LocalGenerator, guidance_of
+from pipelines.local import guidance_of
 from pipelines.placement import Placement
-from pipelines.plan import MemoryPlan
+from pipelines.plan import DecodeForm, MemoryPlan
+from pipelines.prompt_embeddings import PLAIN, encode_prompt
 from pipelines.rehearsal import Outline
+from pipelines.restyling import RestylingGenerator
 from pipelines.sampling import StepCallback
-from pipelines.source_video import STRENGTH, remarks_on_source, source_frames, steps_of_strength
 from pipelines.task_pipeline import pipeline_as
 from pipelines.vocabulary import unknown_words
 from pipelines.wan_vae import decode_wan_latents, load_wan_vae, measure_wan_preview, wan_latent_shape
@@ -39,7 +40,7 @@ MOST_TOKENS_OF_A_PAIR = 1024
 IMAGE_ENCODER = "image_encoder"
 
 
-class WanGenerator(LocalGenerator):
+class WanGenerator(RestylingGenerator):
     """Serves every Wan checkpoint in the diffusers layout.
 
     Row settings: max_sequence_length (tokens of the prompt, 512 unless told), flow_shift (overrides the
@@ -48,6 +49,7 @@ class WanGenerator(LocalGenerator):
     """
 
     gpu_dtype = "bfloat16"
+    decode_forms = (DecodeForm.WHOLE, DecodeForm.STREAMED)
     # The pipeline class of diffusers for each task.
     classes: Mapping[Task, str] = {
         Task.TEXT_TO_VIDEO: "WanPipeline",
@@ -73,14 +75,7 @@ class WanGenerator(LocalGenerator):
         return pipeline
 
     def _encode(self, pipeline: Any, resolved: ResolvedRequest) -> dict[str, Any]:
-        prompt, negative = pipeline.encode_prompt(
-            prompt=resolved.prompt,
-            negative_prompt=resolved.negative_prompt,
-            do_classifier_free_guidance=guidance_of(resolved) > 1,
-            max_sequence_length=self._tokens,
-            device=pipeline._execution_device,
-        )
-        return {"prompt_embeds": prompt} | ({} if negative is None else {"negative_prompt_embeds": negative})
+        return encode_prompt(pipeline, resolved, PLAIN, max_sequence_length=self._tokens)
 
     def _sample(
         self,
@@ -174,24 +169,16 @@ class WanGenerator(LocalGenerator):
                     stack.enter_context(paired(denoiser, *texts))
             yield
 
-    def _number_of_steps(self, resolved: ResolvedRequest) -> int:
-        """Return how many steps the pipeline reports."""
-        if resolved.task is Task.VIDEO_TO_VIDEO:
-            return steps_of_strength(resolved)
-        return resolved.num_inference_steps or 1
-
     def _warnings(self, resolved: ResolvedRequest) -> tuple[str, ...]:
-        if resolved.task is not Task.VIDEO_TO_VIDEO:
-            return self._unknown_words(resolved)
-        self._number_of_steps(resolved)
-        if self._speed(resolved).cache is not None:  # stock's pipeline for it does not tell its two branches apart
+        is_edit = resolved.task is Task.VIDEO_TO_VIDEO
+        if is_edit and self._speed(resolved).cache is not None:  # stock's pipeline does not tell its two branches apart
             raise UnsupportedValue(
                 "step caches do not work from video to video",
                 field="option speed",
                 got=str(resolved.options["speed"]),
                 allowed="exact",
             )
-        return (*remarks_on_source(resolved), *self._unknown_words(resolved))
+        return (*super()._warnings(resolved), *self._unknown_words(resolved))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -216,7 +203,7 @@ class WanGenerator(LocalGenerator):
     def _material(self, resolved: ResolvedRequest) -> dict[str, Any]:
         """Return the arguments of the pipeline that are the task's own: its length, its pictures or its video."""
         if resolved.task is Task.VIDEO_TO_VIDEO:
-            return {"video": source_frames(resolved), STRENGTH: resolved.options[STRENGTH]}
+            return self._source(resolved)
         pictures = {"image": self._first_frame(resolved), "last_image": self._last_frame(resolved)}
         given = {name: picture for name, picture in pictures.items() if picture is not None}
         return {"num_frames": resolved.num_frames, **given}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.latent_preview import LatentPreview
 from pipelines.plan import DecodeForm
+from pipelines.vae_preview import preview_of_video_vae
 
 if TYPE_CHECKING:
     import torch
@@ -53,14 +54,11 @@ def measure_wan_preview(vae: Any) -> LatentPreview:
     """Return the map from this VAE's latents to colours."""
     import torch
 
-    mean = torch.tensor(vae.config.latents_mean, device=vae.device).view(-1, 1, 1)
-    spread = torch.tensor(vae.config.latents_std, device=vae.device).view(-1, 1, 1)
-
-    def encode(picture: torch.Tensor) -> torch.Tensor:
-        latents = vae.encode(picture[:, :, None].to(vae.device, vae.dtype)).latent_dist.mode()[0, :, 0]
-        return torch.as_tensor((latents - mean) / spread)
-
-    return LatentPreview.measure(encode, scale=vae.config.scale_factor_spatial)
+    mean = torch.tensor(vae.config.latents_mean, device=vae.device).view(-1, 1, 1, 1)
+    spread = torch.tensor(vae.config.latents_std, device=vae.device).view(-1, 1, 1, 1)
+    return preview_of_video_vae(
+        vae, scale=vae.config.scale_factor_spatial, normalise=lambda latents: (latents - mean) / spread
+    )
 
 
 def wan_latent_shape(vae: Any, *, num_frames: int, height: int, width: int) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,7 @@ class WeightStream:
         self._ready: dict[Any, Any] = {}  # part -> event after which its weights have arrived
         self._last: Any = None
         self._courier: Any = None
+        self._done: deque[Any] = deque()  # events after which parts that were sent home are no longer read
 
     def open(self, network: Any) -> None:
         """Take charge of a network's weights."""
@@ -30,7 +32,7 @@ class WeightStream:
         self._courier = torch.cuda.Stream(self._device) if is_cuda else None  # type: ignore[no-untyped-call]
         for tensor in (*network.parameters(), *network.buffers()):
             home = tensor.data.to("cpu")
-            self._homes[tensor] = home.pin_memory() if is_cuda else home
+            self._homes[tensor] = _pinned(home) if is_cuda else home
             tensor.data = self._homes[tensor]
 
     def close(self) -> None:
@@ -38,6 +40,7 @@ class WeightStream:
         for tensor, home in self._homes.items():
             tensor.data = home
         self._homes, self._next, self._ready, self._last = {}, {}, {}, None
+        self._done.clear()
 
     @contextmanager
     def held(self, part: Any) -> Iterator[None]:
@@ -67,6 +70,9 @@ class WeightStream:
                 tensor.data = self._homes[tensor].to(self._device, copy=True)
             self._ready[part] = None
             return
+        # The program runs ahead of the device: without this, part upon part would wait there for its turn.
+        while len(self._done) > 1:
+            self._done.popleft().synchronize()
         with torch.cuda.stream(self._courier):
             for tensor in self._tensors(part):
                 tensor.data = self._homes[tensor].to(self._device, non_blocking=True)
@@ -82,9 +88,20 @@ class WeightStream:
                 tensor.data.record_stream(computing)  # its memory is given to nobody before the layer is done
 
     def _send_home(self, part: Any) -> None:
-        self._ready.pop(part, None)
+        import torch
+
+        if self._ready.pop(part, None) is not None:
+            self._done.append(torch.cuda.current_stream(self._device).record_event())
         for tensor in self._tensors(part):
             tensor.data = self._homes[tensor]
 
     def _tensors(self, part: Any) -> Iterator[Any]:
         return (tensor for tensor in (*part.parameters(), *part.buffers()) if tensor in self._homes)
+
+
+def _pinned(home: Any) -> Any:
+    """Return a tensor in memory that the device can fetch by itself; as it is where a system allows no more of that."""
+    try:
+        return home.pin_memory()
+    except RuntimeError:
+        return home

@@ -18,6 +18,7 @@ from studio.consistency.report import Report
 from studio.delivery import check_destination
 from studio.discovery import Refreshed, refresh
 from studio.doctor import DoctorCheck, examine
+from studio.embeddings import clear_embeddings
 from studio.errors import RequestError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
 from studio.export.gate import Gate
@@ -282,8 +283,12 @@ class Studio:
         return outcome, extension
 
     def remove(self, asset_id: str) -> Asset:
-        """Delete an asset and the request that made it: the file first, so that no file is left without a row."""
+        """Delete an asset and the request that made it: the file first, so that no file is left without a row.
+
+        Kept prompt embeddings go too, those of all prompts: nothing tells which of them are this clip's.
+        """
         asset = self.store.asset(asset_id)
+        clear_embeddings(self.settings.embeddings_folder)
         asset.delete_file()
         StampQueue(self.settings).done(asset.id)
         self.store.forget_asset(asset.id)
@@ -322,6 +327,7 @@ class Studio:
     def discard(self, job_id: str) -> None:
         """Give up a clip that waits in quarantine."""
         self._require_waiting(job_id)
+        clear_embeddings(self.settings.embeddings_folder)
         self.runner.discard(job_id)
         if not self.store.has_asset(job_id):
             StampQueue(self.settings).done(job_id)

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     device: torch device of local models; ``auto`` takes CUDA when there is one.
     threads: CPU threads of local models; 0 leaves torch's choice.
     vram_limit: GiB of GPU memory that local models may take; None leaves them all that is free.
+    embeddings_limit: MiB of prompt embeddings that local models may keep on disk; 0 keeps none.
     daily_budget, monthly_budget: what remote jobs may cost in a day or a calendar month (UTC), such as ``20 USD``;
     None sets no limit.
     power_watts: what this machine draws while it makes a clip. electricity_price: of a kilowatt hour, ``0.30 EUR``.
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     device: str = Field(default="auto", pattern=DEVICE_PATTERN)
     threads: int = Field(default=0, ge=0, le=1024)
     vram_limit: float | None = Field(default=None, gt=0, le=10_000)
+    embeddings_limit: int = Field(default=1024, ge=0, le=10_000_000)
     daily_budget: str | None = None
     monthly_budget: str | None = None
     power_watts: float | None = Field(default=None, gt=0, le=1_000_000)
@@ -215,6 +217,11 @@ class Settings(BaseSettings):
     @property
     def weights_folder(self) -> Path:
         return self.home / "weights"
+
+    @property
+    def embeddings_folder(self) -> Path:
+        """Prompt embeddings that local models keep; made when the first one is."""
+        return self.home / "embeddings"
 
     def create_home(self) -> None:
         """Create the home folder and its rooms, readable by this user alone."""

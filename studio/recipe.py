@@ -104,10 +104,12 @@ def _tells_prompt(record: Mapping[str, Any]) -> bool:
 
 
 def _from_library(asset: Asset) -> Recipe:
+    known = asset.request
+    if known.get("extension") is not None:
+        raise _joined(asset)
     if asset.derivation is not None:
         whole = f"asset {asset.parent_id}, which" if asset.parent_id else "the clip that"
         raise _derived(asset.id, f"use {whole} it was made from")
-    known = asset.request
     fields = {name: known[name] for name in ("model", "prompt", "negative_prompt", "num_frames", "guidance_scale")}
     return Recipe(
         request=GenerationRequest(
@@ -227,6 +229,14 @@ def _required(value: str | None, name: str) -> str:
     if not value:
         raise _senseless(name, "none")
     return value
+
+
+def _joined(asset: Asset) -> RequestError:
+    parent = asset.request["extension"]["parent"]["id"]
+    return RequestError(
+        "this file was made out of another one by making it longer, and has no recipe of its own", field="recipe",
+        got=asset.id, allowed="a generated clip", fix=f"`studio extend {parent or 'CLIP'}` makes one longer again",
+    )  # fmt: skip
 
 
 def _derived(got: str, fix: str) -> RequestError:

@@ -1,9 +1,9 @@
 """Decoding the latents of CogVideoX's VAE batch by batch, as stock does, without putting the clip together.
 
 CogVideoX, arXiv 2408.06072, section 2.1. Its decoder normalises over the frames that it is given, so where a clip is
-cut is part of the picture: the cuts here are stock's. Two other VAEs cannot be streamed around their stock modules:
-Mochi's convolutions pad every batch as if it were the first (its framewise decoding gives other frames), and those of
-LTX-Video look ahead.
+cut is part of the picture: the cuts here are stock's. The decoders of Wan, HunyuanVideo-1.5 and Mochi look at each
+frame or at earlier ones alone, and may be cut anywhere: `decode_wan`, `decode_hunyuan15`, `pipelines.mochi_decoder`.
+Those of LTX-Video look ahead.
 """
 
 from __future__ import annotations
@@ -25,18 +25,13 @@ def decode_pieces(
     """
     import torch
 
-    most = vae.num_latent_frames_batch_size
+    frames, most = latents.shape[2], vae.num_latent_frames_batch_size
     # What is over goes with the first batch.
-    first = min(latents.shape[2], most + latents.shape[2] % most)
-    batches = [
-        latents[:, :, :first],
-        *(torch.split(latents[:, :, first:], most, dim=2) if latents.shape[2] > first else ()),
-    ]
+    first = min(frames, most + frames % most)
     seen = None
-    for batch in batches:
+    for batch in torch.split(latents, [first, *[most] * ((frames - first) // most)], dim=2):
         on_part()
         with torch.inference_mode():
             x = batch if vae.post_quant_conv is None else vae.post_quant_conv(batch)
             x, seen = vae.decoder(x, conv_cache=seen)
-            frames = x[0].transpose(0, 1)
-        yield frames
+        yield x[0].transpose(0, 1)

@@ -72,9 +72,6 @@ class FramesOnDevice:
         """See `WaitingClip.successor`."""
         return FramesOnDevice()
 
-    def _parts(self, positions: slice) -> list[torch.Tensor]:
-        return [_as_pixels(piece)[:, positions] for piece in self._pieces]
-
 
 class FramesInMainMemory:
     """Frames in one tensor on the parking device; what is read of it is copied to the device that computes.

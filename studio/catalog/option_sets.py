@@ -22,22 +22,31 @@ def read_option_sets() -> OptionSets:
 def with_option_sets(table: dict[str, Any], sets: OptionSets) -> dict[str, Any]:
     """Return a row's table with the options of the sets it names; its own options go before.
 
-    The speed profiles that a row describes in ``settings.profiles`` are choices of the option speed.
-    Raises `UnknownOptionSet`.
+    The speed profiles that a row describes in ``settings.profiles`` are choices of the option speed. What is miswritten
+    stays as it is, for the schema to refuse. Raises `UnknownOptionSet`.
     """
-    parameters = table.get("parameters", {})
-    named = parameters.get("option_sets", ()) if isinstance(parameters, Mapping) else ()
+    parameters = _table(table.get("parameters"))
+    named, own = parameters.get("option_sets", ()), parameters.get("options", {})
+    if not isinstance(named, list | tuple) or not isinstance(own, Mapping):
+        return table
     shared: dict[str, Any] = {}
     for name in named:
-        if name not in sets:
+        if not isinstance(name, str) or name not in sets:
             raise UnknownOptionSet(name)
         shared |= sets[name]
     if not shared:
         return table
-    profiles = table.get("settings", {}).get("profiles", {})
+    profiles = _table(_table(table.get("settings")).get("profiles"))
     if "speed" in shared:
         choices = [*shared["speed"]["choices"], *profiles]
         shared = shared | {"speed": shared["speed"] | {"choices": choices}}
-    options = {**parameters.get("options", {})}
-    merged = {name: shared.get(name, {}) | options.get(name, {}) for name in {**options, **shared}}
+    merged = {name: _merged(shared.get(name, {}), own.get(name, {})) for name in {**own, **shared}}
     return table | {"parameters": {**parameters, "options": merged}}
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _merged(shared: Mapping[str, Any], own: Any) -> Any:
+    return {**shared, **own} if isinstance(own, Mapping) else own

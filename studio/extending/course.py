@@ -1,26 +1,17 @@
-"""How a model goes on from a clip: from the last frame alone, or from a part that its first frames show again.
-
-A row of a model that takes a part says so in its settings::
-
-    continues = { role = "source-video", frames = { min = 5, max = 17, default = 9, step = 4, offset = 1 } }
-
-Such a model is given a source video of just so many frames, the end of what there is, and its clip begins with them.
-"""
+"""How a model goes on from a clip: from the last frame alone, or from a part that its first frames show again."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
-
-from pydantic import ValidationError
 
 from studio.catalog.schema import IntegerRange, ModelSpec
 from studio.consistency.policy import next_seed
-from studio.errors import EnvironmentFault, UnsupportedValue
+from studio.errors import UnsupportedValue
 from studio.extending.parent import Parent
+from studio.extending.part import SETTING, part_rule
 from studio.extending.wish import MAX_WINDOWS, ExtendWish
 from studio.generator import Generator
 from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role, Task
@@ -83,10 +74,10 @@ def plot(wish: ExtendWish, parent: Parent, generator: Generator, end: Conditioni
     """
     spec = generator.spec
     role, overlap = role_of(wish, parent, spec)
-    first = _first_window(wish, parent, generator, end)
-    if first.num_frames <= overlap:
-        raise UnsupportedValue("a window of so few frames shows nothing new", field="overlap", got=overlap,
-                               allowed=f"up to {first.num_frames - 1}")  # fmt: skip
+    if wish.num_frames is not None:
+        _require_new(wish.num_frames, overlap)
+    first = _first_window(_with_part(wish, spec, role, overlap), parent, generator, end)
+    _require_new(first.num_frames, overlap)
     new = first.num_frames - overlap
     num_windows, num_frames = _length(wish, parent, new)
     remote = spec.remote
@@ -96,16 +87,12 @@ def plot(wish: ExtendWish, parent: Parent, generator: Generator, end: Conditioni
 
 def role_of(wish: ExtendWish, parent: Parent, spec: ModelSpec) -> tuple[Role, int]:
     """Return what the end of the clip is to the model, and how many frames of it are taken."""
-    takes_frame, part = Task.IMAGE_TO_VIDEO in spec.tasks, _part_rule(spec)
+    takes_frame, rule = Task.IMAGE_TO_VIDEO in spec.tasks, part_rule(spec)
+    part = None if rule is None else rule.frames
     if not takes_frame and part is None:
         raise UnsupportedValue("it makes no clip from a picture, so it cannot go on from one", field="model",
                                got=spec.id, fix=_WHO_DOES)  # fmt: skip
-    wanted = wish.overlap
-    if wanted is None:
-        can_part = part is not None and parent.asset is not None and part.min <= parent.num_frames
-        wanted = part.default if part is not None and (can_part or not takes_frame) else LAST_FRAME_ALONE
-        if part is not None and wanted > parent.num_frames:
-            wanted = part.nearest(parent.num_frames)[0]
+    wanted = _usual(wish, parent, part, takes_frame=takes_frame) if wish.overlap is None else wish.overlap
     if wanted == LAST_FRAME_ALONE and takes_frame:
         return Role.FIRST_FRAME, LAST_FRAME_ALONE
     if part is None or not part.allows(wanted):
@@ -122,19 +109,32 @@ def role_of(wish: ExtendWish, parent: Parent, spec: ModelSpec) -> tuple[Role, in
     return Role.SOURCE_VIDEO, wanted
 
 
-def _part_rule(spec: ModelSpec) -> IntegerRange | None:
-    """Return how many frames of a clip's end a model takes, None where it takes no part of a clip."""
-    table: Mapping[str, Any] | None = spec.settings.get("continues")
-    if table is None:
-        return None
-    try:
-        if Role(table["role"]) is not Role.SOURCE_VIDEO or Task.VIDEO_TO_VIDEO not in spec.tasks:
-            raise ValueError("its role is not the source video of a video-to-video model")
-        return IntegerRange.model_validate(table["frames"])
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        why = " ".join(str(error).split())
-        raise EnvironmentFault(f"the row of {spec.id} says how it goes on in a way that makes no sense", got=why,
-                               fix="correct settings.continues in the catalog") from error  # fmt: skip
+def _usual(wish: ExtendWish, parent: Parent, part: IntegerRange | None, *, takes_frame: bool) -> int:
+    """Return how many frames are taken where nobody said how many; not all that a window has, where it is short."""
+    most = parent.num_frames if wish.num_frames is None else min(parent.num_frames, wish.num_frames - 1)
+    if part is None or (takes_frame and (parent.asset is None or most < part.min)):
+        return LAST_FRAME_ALONE
+    return part.default if part.default <= most else part.nearest(most)[0]
+
+
+def _require_new(num_frames: int, overlap: int) -> None:
+    if num_frames <= overlap:
+        raise UnsupportedValue("a window of so few frames shows nothing new", field="overlap", got=overlap,
+                               allowed=f"up to {num_frames - 1}")  # fmt: skip
+
+
+def _with_part(wish: ExtendWish, spec: ModelSpec, role: Role, overlap: int) -> ExtendWish:
+    """Return the wish with the option that says how many frames a model goes on from. Raises for one that says it."""
+    rule = part_rule(spec)
+    if rule is None or rule.option is None:
+        return wish
+    if rule.option in wish.options:
+        raise UnsupportedValue("how many frames windows start from is not an option here",
+                               field=f"option {rule.option}", got=wish.options[rule.option],
+                               fix="say it with --overlap")  # fmt: skip
+    if role is not Role.SOURCE_VIDEO:
+        return wish
+    return replace(wish, options={**wish.options, rule.option: overlap})
 
 
 def _first_window(wish: ExtendWish, parent: Parent, generator: Generator, end: Conditioning) -> ResolvedRequest:
@@ -216,7 +216,7 @@ def _length(wish: ExtendWish, parent: Parent, new: int) -> tuple[int, int]:
 
 
 def _takes_anything(spec: ModelSpec) -> bool:
-    return Task.IMAGE_TO_VIDEO in spec.tasks or "continues" in spec.settings
+    return Task.IMAGE_TO_VIDEO in spec.tasks or SETTING in spec.settings
 
 
 def _some(rows: list[ModelSpec]) -> str:

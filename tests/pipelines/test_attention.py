@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipelines.attention import Backend, attend, attention_of, available, choose, preferred_kernel, route, using
+from pipelines.attention import Backend, attention_of, available, choose, preferred_kernel, route, using
+from pipelines.kernels.dot_product_attention import dot_product_attention
 from pipelines.kernels.programs import DotProduct, Program, Programs, chosen, running
 from studio.errors import MissingPackage, UnsupportedValue
 
@@ -216,7 +217,7 @@ def test_a_backend_changes_nothing_but_attention() -> None:
 
 
 @torch.no_grad()
-def test_attend_obeys_the_innermost_context() -> None:
+def test_our_own_attention_obeys_the_innermost_context() -> None:
     query, key, value = torch.randn(1, 2, 5, 8), torch.randn(1, 2, 6, 8), torch.randn(1, 2, 6, 8)
     mask = torch.zeros(5, 6)
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, scale=0.5)
@@ -224,7 +225,7 @@ def test_attend_obeys_the_innermost_context() -> None:
     with using(choose("sdpa-flash", CPU)):
         for name in ("sdpa-flash", "sdpa-math"):
             with using(choose(name, CPU)), Kernels() as kernels:
-                result = attend(query, key, value, mask=mask, scale=0.5)
+                result = dot_product_attention(query, key, value, mask=mask, scale=0.5)
             torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
             counts += Counter(flash=kernels.flash, softmax=kernels.softmax)
     assert counts == Counter(flash=1, softmax=1)
@@ -282,10 +283,10 @@ def test_torch_is_asked_which_kernel_it_prefers() -> None:
 
 
 @torch.no_grad()
-def test_attend_inside_a_routed_model_is_computed_by_its_backend() -> None:
+def test_our_own_attention_inside_a_routed_model_is_computed_by_its_backend() -> None:
     class Attention(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return attend(x, x, x)
+            return dot_product_attention(x, x, x)
 
     module, query = Attention(), torch.randn(1, 2, 5, 8)
     with route(module, choose("sdpa-math", CPU)), Kernels() as kernels:

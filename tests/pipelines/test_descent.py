@@ -56,7 +56,14 @@ def test_what_was_made_is_saved_before_the_next_attempt() -> None:
     told = Told()
     told.descent.attempt("sampling", needs("small"), before_less=lambda: told.events.append("saved"))
     assert told.events.count("saved") == 2
-    assert told.events.index("saved") < told.events.index("freed")
+    assert told.events.index("saved") < told.events.index("in middle")
+
+
+def test_what_cannot_be_saved_does_not_end_the_run() -> None:
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert Told().descent.attempt("sampling", needs("middle"), before_less=fail) == "middle"
 
 
 def test_where_the_smallest_is_too_large_the_resource_is_named() -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.embedding_cache import EmbeddingCache, embedding_key, fingerprint
+from pipelines.embedding_cache import EmbeddingCache, embedding_key, fingerprint, key_of_request
 from pipelines.placement import Placement
+from studio.catalog.loader import load_catalog
+from studio.request import GenerationRequest, ResolvedRequest
+from studio.resolve import resolve
 
 torch = pytest.importorskip("torch")
 
+MODEL = "wan2.1-t2v-1.3b"
 CPU = Placement(device=torch.device("cpu"), dtype=torch.float32)
 
 
@@ -176,6 +181,19 @@ def test_all_can_be_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
+def test_no_room_at_all_keeps_nothing_and_removes_what_was_kept(tmp_path: Path) -> None:
+    EmbeddingCache(tmp_path).put("a", embeddings(), CPU)
+    none = EmbeddingCache(tmp_path, max_bytes=0)
+    assert none.get("a", CPU) is None
+    none.put("b", embeddings(), CPU)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_at_all_fails_nothing_where_something_cannot_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").mkdir()
+    assert EmbeddingCache(tmp_path, max_bytes=0).get("a", CPU) is None
+
+
 def test_weights_that_are_exchanged_have_another_fingerprint(tmp_path: Path) -> None:
     parts = ("text_encoder", "tokenizer")
     for part in (*parts, "transformer"):
@@ -188,3 +206,27 @@ def test_weights_that_are_exchanged_have_another_fingerprint(tmp_path: Path) -> 
     changed = fingerprint(tmp_path, parts)
     (tmp_path / "tokenizer" / "more.json").write_bytes(b"{}")
     assert len({before, changed, fingerprint(tmp_path, parts), fingerprint(tmp_path, ("text_encoder_2",))}) == 4
+
+
+class TestKeysOfRequests:
+    def request(self, **options: Any) -> ResolvedRequest:
+        spec = load_catalog().get(MODEL)
+        resolved = resolve(spec, GenerationRequest(model=MODEL, prompt="a cat", negative_prompt="blurry", seed=1))
+        return replace(resolved, options={**resolved.options, **options})
+
+    def key(self, resolved: ResolvedRequest, folder: Path) -> str:
+        return key_of_request(resolved, folder, CPU, settings={})
+
+    @pytest.mark.parametrize("option", ["speed", "attention", "scheduler", "compile", "decode_chunk_size"])
+    def test_how_the_denoiser_and_the_decoder_run_has_no_part(self, tmp_path: Path, option: str) -> None:
+        assert self.key(self.request(**{option: "other"}), tmp_path) == self.key(self.request(), tmp_path)
+
+    @pytest.mark.parametrize("option", ["lora", "weights_format", "motion_score", "true_cfg_scale", "of_a_plug_in"])
+    def test_whatever_a_text_encoder_might_hear_of_has(self, tmp_path: Path, option: str) -> None:
+        assert self.key(self.request(**{option: "other"}), tmp_path) != self.key(self.request(), tmp_path)
+
+    def test_a_negative_prompt_counts_where_an_option_guides_instead_of_the_guidance_scale(
+        self, tmp_path: Path
+    ) -> None:
+        one = replace(self.request(true_cfg_scale=6.0), guidance_scale=1.0)
+        assert self.key(replace(one, negative_prompt="sharp"), tmp_path) != self.key(one, tmp_path)

@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.source_video import remarks_on_source, source_frames, steps_of_strength
+from pipelines.source_video import (
+    end_of_source,
+    remarks_on_end,
+    remarks_on_source,
+    source_frames,
+    steps_of_strength,
+)
 from studio.errors import UnreadableMedia, UnsupportedValue
 from studio.media import iter_frames
 from studio.request import Conditioning, ResolvedRequest, Role, Task
@@ -120,3 +126,41 @@ def test_a_still_picture_is_no_video_of_the_clips_length(tmp_path: Path) -> None
     PIL.Image.fromarray(texture(64, 32)).save(tmp_path / "still.webp")
     with pytest.raises((UnreadableMedia, UnsupportedValue)):
         source_frames(resolved_for(tmp_path / "still.webp"))
+
+
+# -- the end of a video ---------------------------------------------------------------------------------------------
+
+
+def ending(request: ResolvedRequest, count: int) -> np.ndarray:
+    return np.stack([np.asarray(frame) for frame in end_of_source(request, count)])
+
+
+@pytest.mark.parametrize("count", [1, 5, 12])
+def test_at_the_clips_own_rate_the_last_frames_are_taken_as_they_are(video: Path, count: int) -> None:
+    np.testing.assert_array_equal(ending(resolved_for(video, num_frames=99), count), as_stored(video)[-count:])
+
+
+def test_at_another_rate_the_end_is_as_fast_as_it_was(video: Path) -> None:
+    stored = as_stored(video)
+    np.testing.assert_array_equal(ending(resolved_for(video, frame_rate=4), 3), stored[[7, 9, 11]])
+    np.testing.assert_array_equal(ending(resolved_for(video, frame_rate=16), 5)[::2], stored[-3:])
+
+
+def test_an_end_is_found_by_times_that_are_off_by_a_rounding(tmp_path: Path) -> None:
+    source = write_mp4(tmp_path / "source.mp4", pan(30, 64, 32, step=3), Fraction(30))
+    ffmpeg("-i", source, "-c", "copy", tmp_path / "video.mkv")
+    frames = ending(resolved_for(tmp_path / "video.mkv", frame_rate=30), 17)
+    np.testing.assert_array_equal(frames, as_stored(tmp_path / "video.mkv")[-17:])
+
+
+@pytest.mark.parametrize("count", [13, 25])
+def test_a_video_without_so_much_of_an_end_is_refused(video: Path, count: int) -> None:
+    with pytest.raises(UnsupportedValue, match=f"video: .* is shorter than the part .* at least {count} frames"):
+        end_of_source(resolved_for(video), count)
+    with pytest.raises(UnsupportedValue, match="is shorter than the part"):
+        remarks_on_end(resolved_for(video), 25)
+
+
+def test_it_is_told_that_only_the_end_of_a_video_is_used(video: Path) -> None:
+    assert remarks_on_end(resolved_for(video), 5) == ("video: it lasts 1.5 s; the clip begins with its last 0.625 s",)
+    assert remarks_on_end(resolved_for(video), 12) == ()

@@ -75,7 +75,6 @@ def test_computing_and_moving_add_up() -> None:
 
 def test_half_the_work_is_convolutions_unless_told() -> None:
     assert ROUND.seconds(200, 0) == pytest.approx(1.5 / EFFICIENCY)
-    assert ROUND.flops_per_second == pytest.approx(200 / 1.5)
 
 
 def test_sending_and_starting_go_on_beside_the_work() -> None:

@@ -25,6 +25,8 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         ("STUDIO_HOME", ""),
         ("STUDIO_THREADS", "many"),
         ("STUDIO_THREADS", "-1"),
+        ("STUDIO_EMBEDDINGS_LIMIT", "-1"),
+        ("STUDIO_EMBEDDINGS_LIMIT", "0.5"),
         ("STUDIO_PROMPT_POLICY", "Hash"),
         ("STUDIO_TRAINING_USE", "perhaps"),
     ],
@@ -34,6 +36,14 @@ def test_a_wrong_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(EnvironmentFault, match=name) as caught:
         Settings.read()
     assert "\n" not in caught.value.sentence()
+
+
+@pytest.mark.parametrize(("value", "limit"), [(None, 1024), ("0", 0), ("64", 64)])
+def test_kept_embeddings_are_limited(monkeypatch: pytest.MonkeyPatch, value: str | None, limit: int) -> None:
+    monkeypatch.delenv("STUDIO_EMBEDDINGS_LIMIT", raising=False)
+    if value is not None:
+        monkeypatch.setenv("STUDIO_EMBEDDINGS_LIMIT", value)
+    assert Settings.read().embeddings_limit == limit
 
 
 def test_a_home_is_absolute_and_knows_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from studio.jobs.states import JobState
 from studio.library.asset import Asset
 from studio.library.store import UnknownAsset
 from studio.media import Audio, FrameClip, Image, iter_frames, probe_video, read_image
+from studio.provenance.inspect import C2paReading
+from studio.recipe import recipe_of
 from studio.registry import Registry
 from studio.request import GenerationRequest, ResolvedRequest, Role
 from studio.spending.money import Money
@@ -197,6 +199,8 @@ def test_a_policy_holds_the_whole_clip_and_not_its_windows(studio: Studio) -> No
     assert asset.num_frames == 17
     assert asset.request["extension"]["drift"]
     assert GoingOn.made == 1
+    with pytest.raises(RequestError, match="made out of another one by making it longer"):
+        recipe_of(C2paReading(state="absent"), asset)
 
 
 def test_a_model_that_takes_a_part_overlaps_with_the_clip(studio: Studio, clip: Asset) -> None:

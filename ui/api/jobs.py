@@ -13,6 +13,7 @@ from studio.jobs.states import JobState
 from ui.api import asks, schemas
 from ui.api.bodies import read_json, read_optional_json
 from ui.api.documented import WITH_BODY, answers, json_body
+from ui.api.lora_names import without_folders
 from ui.api.problems import without_paths
 from ui.api.services import Here, Services
 from ui.api.wishes import changes_of
@@ -177,6 +178,6 @@ def job_json(job: Job, here: Services) -> dict[str, Any]:
 
 
 def request_json(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what is shown of a request: of its pictures the role and the hash, not where they lay."""
+    """Return what is shown of a request: of pictures role and hash, of LoRAs name and hash, not where they lie."""
     items = [{name: item[name] for name in ("role", "sha256")} for item in request.get("conditionings", ())]
-    return {**request, "conditionings": items}
+    return {**request, "conditionings": items, "options": without_folders(request.get("options", {}))}

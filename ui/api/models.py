@@ -55,6 +55,9 @@ async def estimate(request: Request, here: Here) -> Any:
         disk_bytes=figures.disk_bytes,
         cost=schemas.Cost(amount=cost.amount if cost else None, currency=cost.currency if cost else None),
         basis=figures.basis,
+        plan=figures.plan,
+        fits=not figures.shortage,
+        shortage=figures.shortage or None,
         request=request_json(resolved.as_json()),
     )
 

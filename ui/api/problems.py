@@ -24,6 +24,7 @@ from studio.errors import (
     StoreBusy,
     StudioError,
     UnknownModel,
+    WeightsMismatch,
 )
 from studio.jobs.budget import OverBudget
 from studio.jobs.job import UnknownJob
@@ -40,6 +41,7 @@ _STATUSES: tuple[tuple[type[StudioError], int], ...] = (
     (OverBudget, 409),
     (RequestError, 422),
     (MissingWeights, 409),
+    (WeightsMismatch, 409),
     (MissingKey, 409),
     (MissingPackage, 409),
     (DiskFull, 507),

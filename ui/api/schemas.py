@@ -241,7 +241,10 @@ class Cost(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a request would take; null where nobody knows. request: as it would be run."""
+    """What a request would take; null where nobody knows. request: as it would be run.
+
+    plan: how a local model would use memory. shortage: why it would be refused here, with what would fit; null if not.
+    """
 
     seconds: float | None
     vram_bytes: int | None
@@ -249,6 +252,9 @@ class Estimate(BaseModel):
     disk_bytes: int | None
     cost: Cost
     basis: str
+    plan: str | None
+    fits: bool
+    shortage: str | None
     request: dict[str, Any]
 
 

@@ -21,6 +21,7 @@ from studio.request import Conditioning, GenerationRequest, Role
 from studio.spending.money import Money
 from ui.api.asks import ImageReference, JobChanges, Options, VideoRequest
 from ui.api.bodies import refusal_of_errors
+from ui.api.lora_names import require_names
 from ui.api.uploads import Form
 
 PICTURES = {"input_reference": Role.FIRST_FRAME, "last_frame": Role.LAST_FRAME}
@@ -56,6 +57,7 @@ def generation_request(
 
     Raises a `RequestError` that names what is wrong.
     """
+    require_names(asked.options)
     width, height = _size(asked)
     rate = _rate(asked)
     has_whole_seconds = spec.parameters.durations is not None
@@ -81,11 +83,15 @@ def wish_of(asked: VideoRequest, client_key: str | None) -> JobWish:
 
 
 def changes_of(asked: JobChanges) -> dict[str, Any]:
-    """Return the fields of a request that are to be different; one that is null goes back to the model's default."""
+    """Return the fields of a request that are to be different; one that is null goes back to the model's default.
+
+    Raises a `RequestError` that names what is wrong.
+    """
     changes = {name: getattr(asked, name) for name in JobChanges.model_fields if name in asked.model_fields_set}
     for name, empty in (("prompt", ""), ("negative_prompt", ""), ("options", {})):
         if name in changes and changes[name] is None:
             changes[name] = empty
+    require_names(changes.get("options", {}))
     if changes.get("frame_rate") is not None:
         changes["frame_rate"] = _fraction("frame_rate", changes["frame_rate"])
     return changes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.source_video import end_of_source
 from studio.request import Role, Task
 from tests.pipelines.checkpoints import FamilyCase
 from tests.pipelines.checkpoints.material import clip, common, loaded, picture, video
@@ -84,8 +85,11 @@ def stock(folder: Path, resolved: Any, rng: Any) -> np.ndarray[Any, Any]:
         for item in resolved.conditionings
         if item.role in places
     ]
+    part = resolved.options["overlap"] if resolved.task is Task.VIDEO_TO_VIDEO else 0
+    if part:
+        conditions.append(LTXVideoCondition(video=end_of_source(resolved, part), frame_index=0, strength=1.0))
     more: dict[str, Any] = {"conditions": conditions} if conditions else {}
-    if resolved.task is Task.VIDEO_TO_VIDEO:
+    if resolved.task is Task.VIDEO_TO_VIDEO and not part:
         more |= _latents_of_source(pipeline, resolved, rng)
     return clip(
         pipeline(
@@ -127,6 +131,12 @@ CASES = [
         "first-last": (Role.FIRST_FRAME, Role.LAST_FRAME),
         "video": (Role.SOURCE_VIDEO,),
     }.items()
+] + [
+    FamilyCase(
+        name="ltx-end-of-video", base="ltx-video-0.9.5", save=save_ltx, stock=stock, roles=(Role.SOURCE_VIDEO,),
+        parameters=SIZES | {"num_frames": {"min": 17, "max": 17, "default": 17}}, settings=SETTINGS,
+        fields={"options": {"overlap": 9}},
+    )
 ] + [
     FamilyCase(
         name=f"ltx-early-{name}", base="ltx-video-0.9", save=save_early_ltx, stock=early_stock, roles=roles,

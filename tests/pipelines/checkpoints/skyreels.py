@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.source_video import end_of_source
 from studio.request import Role
 from tests.pipelines.checkpoints import FamilyCase
 from tests.pipelines.checkpoints.material import clip, common, loaded, picture
 from tests.pipelines.checkpoints.wan import CHANNELS, SETTINGS, TOKENS, shared_parts
 
-FORCING, FORCING_PICTURE = (f"SkyReelsV2DiffusionForcing{kind}Pipeline" for kind in ("", "ImageToVideo"))
+FORCING, FORCING_PICTURE, FORCING_VIDEO = (
+    f"SkyReelsV2DiffusionForcing{kind}Pipeline" for kind in ("", "ImageToVideo", "VideoToVideo")
+)
 
 
 def save_skyreels(folder: Path, *, takes_picture: bool = False, is_forcing: bool = False) -> Path:
@@ -66,14 +69,22 @@ def _forcing(resolved: Any) -> dict[str, Any]:
     return {**given, **options, "base_num_frames": resolved.num_frames, "fps": 24}
 
 
-def _forcing_case(name: str, class_name: str, **more: Any) -> FamilyCase:
+def _end_of_video(folder: Path, resolved: Any, rng: Any) -> np.ndarray[Any, Any]:
+    """Return what the stock pipeline makes; it puts the given video, a second time, before the clip."""
+    count = resolved.options["overlap"]
+    more = {"video": end_of_source(resolved, count), "overlap_history": count}
+    found = _stock(FORCING_VIDEO, lambda given: _forcing(given) | more, folder, resolved, rng)
+    return found[count:]
+
+
+def _forcing_case(name: str, class_name: str, default: int = 9, **more: Any) -> FamilyCase:
     return FamilyCase(
         name=name,
         base="skyreels-v2-df-1.3b-540p",
         save=partial(save_skyreels, is_forcing=True),
-        stock=partial(_stock, class_name, _forcing),
+        stock=_end_of_video if class_name == FORCING_VIDEO else partial(_stock, class_name, _forcing),
         settings={**SETTINGS, "image_flow_shift": 3.0},
-        parameters={"num_frames": {"min": 1, "max": 17, "default": 9}},
+        parameters={"num_frames": {"min": 1, "max": 17, "default": default}},
         **more,
     )
 
@@ -100,5 +111,12 @@ CASES = [
     _forcing_case(
         "skyreels forcing first and last picture", FORCING_PICTURE, roles=(Role.FIRST_FRAME, Role.LAST_FRAME),
         fields={"options": {"ar_step": 1}},
+    ),
+    *(
+        _forcing_case(
+            f"skyreels forcing end of a video, ar_step {lag}", FORCING_VIDEO, 13,
+            roles=(Role.SOURCE_VIDEO,), fields={"options": {"overlap": 5, "ar_step": lag}},
+        )
+        for lag in (0, 1)
     ),
 ]  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from studio.generator import Estimate
 from studio.jobs.states import JobState
+from tests.fakes import ScriptedGenerator
 from tests.ui.api.conftest import MODEL, Served, refusal
 
 
@@ -138,6 +140,19 @@ def test_an_estimate_says_what_a_clip_would_take(served: Served) -> None:
     assert answer["cost"] == {"amount": 0.0, "currency": "USD"}
     assert answer["request"]["num_frames"] == 9
     assert served.studio.desk.jobs() == []
+    assert (answer["plan"], answer["fits"], answer["shortage"]) == (None, True, None)
+
+
+def test_an_estimate_says_by_which_plan_a_clip_fits_or_why_it_does_not(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = Estimate(
+        seconds=None, vram_bytes=2**31, ram_bytes=1, disk_bytes=1, cost=None, basis="a script",
+        plan="weights streamed, tiles", shortage="this clip needs 2 GiB of GPU memory; --width 64 fits",
+    )  # fmt: skip
+    monkeypatch.setattr(ScriptedGenerator, "estimate", lambda _self, _resolved: figures)
+    answer = served.client.post("/v1/estimate", json={"model": MODEL}).json()
+    assert (answer["plan"], answer["fits"], answer["shortage"]) == (figures.plan, False, figures.shortage)
 
 
 def test_the_document_describes_every_answer_in_one_shape(served: Served) -> None:
