@@ -285,7 +285,8 @@ class LocalGenerator(abc.ABC):
         if (kept := shelf.kept(EMBEDDINGS)) is not None:
             return kept
         model = self._loaded()
-        cache = EmbeddingCache(self.settings.home / EMBEDDINGS)
+        settings = self.settings
+        cache = EmbeddingCache(settings.embeddings_folder, max_bytes=settings.embeddings_limit * 2**20)
         key = key_of_request(resolved, model.folder, model.placement, settings=self.spec.settings)
         if (known := cache.get(key, model.placement)) is not None:
             return known
