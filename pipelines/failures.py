@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from studio.errors import EnvironmentFault, GenerationFailed, OutOfMemory, StudioError, WeightsMismatch
 
 # Libraries that ask for memory themselves say so in words of their own.
+RAM_SHORTAGES = ("not enough memory", "can't allocate memory", "can't start new thread", "Cannot allocate memory")
 DEVICE_SHORTAGES = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
@@ -28,7 +29,7 @@ def torch_failures(doing: str) -> Iterator[None]:
         if any(words in str(error) for words in DEVICE_SHORTAGES):
             raise _out_of_device_memory(doing) from error
         # torch's CPU allocator has no error class of its own
-        if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+        if any(words in str(error) for words in RAM_SHORTAGES):
             raise _out_of_ram(doing) from error
         raise GenerationFailed(f"the model failed while {doing} ({_first_line(error)})") from error
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:

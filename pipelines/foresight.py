@@ -117,7 +117,7 @@ class Foresight:
         import torch
 
         file = self.memory / f"throughput-{self.placement.device.type}-{_digest(self._device_name())[:12]}.json"
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             return Throughput.from_json(json.loads(file.read_text(encoding="utf-8")))
         try:
             found = measure_throughput(self.placement.device, self.placement.dtype)
@@ -136,8 +136,8 @@ class Foresight:
         fresh: dict[str, Any] = {}
         for name, key in self._keys(resolved, plan).items():
             try:
-                stages[name] = Stage(**known[key])
-            except (KeyError, TypeError):  # never made, or by another version
+                stages[name] = Stage.from_json(known[key])
+            except (KeyError, TypeError, ValueError):  # never made, or by another version
                 stages[name] = self._rehearse(name, resolved, plan)
                 fresh[key] = asdict(stages[name])
         if fresh:
@@ -213,7 +213,7 @@ class Foresight:
     def _remembered(self) -> dict[str, Any]:
         try:
             data = json.loads((self.memory / FILE_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}  # a cache: another rehearsal costs seconds
         return data if isinstance(data, dict) else {}
 

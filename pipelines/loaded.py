@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipelines.failures import loading_failures
+from pipelines.failures import loading_failures, torch_failures
 from pipelines.lora_files import LoRA
 from pipelines.loras import with_loras
 from pipelines.placement import Placement
@@ -82,7 +82,8 @@ class LoadedModel:
         if not loras:
             yield
             return
-        self.residence.dissolve()
+        with torch_failures("loading LoRAs"):
+            self.residence.dissolve()
         with with_loras(self.pipeline, loras) as loaded:
             for warning in loaded.warnings:
                 note(warning)
@@ -102,3 +103,12 @@ class LoadedModel:
                 if hasattr(self.pipeline.vae, "clear_cache"):
                     self.pipeline.vae.clear_cache()
             raise
+
+
+def free_memory() -> None:
+    """Give back what nothing refers to any more, on the device too."""
+    import torch
+
+    gc.collect()  # hooks and the modules they are on refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import copy
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +22,15 @@ from pipelines.failures import loading_failures
 from pipelines.foresight import Foresight
 from pipelines.frames import collect_frames
 from pipelines.latent_preview import LatentPreview
-from pipelines.loaded import LoadedModel
-from pipelines.manner import Manner, speed_of, told_options, with_pinned_loras, with_steps_of_profile
+from pipelines.loaded import LoadedModel, free_memory
+from pipelines.manner import (
+    Manner,
+    require_sound_settings,
+    speed_of,
+    told_options,
+    with_pinned_loras,
+    with_steps_of_profile,
+)
 from pipelines.memory import Budget, limit_device_memory, require_ram_for_loading, surely_fits
 from pipelines.placement import Placement, choose_placement
 from pipelines.plan import ON_CPU, ON_DEVICE, DecodeForm, MemoryPlan, with_forms
@@ -74,7 +80,8 @@ class LocalGenerator(abc.ABC):
 
     def __init__(self, spec: ModelSpec, settings: Settings) -> None:
         self.spec = spec
-        self.settings = self._settings = settings
+        self.settings = settings
+        require_sound_settings(spec)
         self._model: LoadedModel | None = None
         self._preview: LatentPreview | None = None
         self._plan: MemoryPlan = ON_CPU[0]  # the one in force, for `_decode`
@@ -122,9 +129,9 @@ class LocalGenerator(abc.ABC):
         model.keep_weights_as(manner.storage)
         pipeline, shelf = model.pipeline, StageShelf(run, model.placement)
         using = partial(self._using, resolved, manner, run.note)
-        descent = Descent(self._fitting_plans(resolved), using=using, free=_free_memory, note=run.note)
+        descent = Descent(self._fitting_plans(resolved), using=using, free=free_memory, note=run.note)
         with ExitStack() as stack:
-            stack.callback(_free_memory)
+            stack.callback(free_memory)
             stack.enter_context(torch.inference_mode())
             stack.enter_context(model.untouched())
             stack.enter_context(model.with_loras(manner.loras, run.note))
@@ -223,7 +230,7 @@ class LocalGenerator(abc.ABC):
             yield
         finally:
             self._model = self._preview = None
-            _free_memory()
+            free_memory()
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:
@@ -285,8 +292,7 @@ class LocalGenerator(abc.ABC):
         if (kept := shelf.kept(EMBEDDINGS)) is not None:
             return kept
         model = self._loaded()
-        settings = self.settings
-        cache = EmbeddingCache(settings.embeddings_folder, max_bytes=settings.embeddings_limit * 2**20)
+        cache = EmbeddingCache(self.settings.embeddings_folder, max_bytes=self.settings.embeddings_limit * 2**20)
         key = key_of_request(resolved, model.folder, model.placement, settings=self.spec.settings)
         if (known := cache.get(key, model.placement)) is not None:
             return known
@@ -369,14 +375,6 @@ class LocalGenerator(abc.ABC):
         if conditioning is None:
             return None
         return Image.fromarray(fit_image(read_image(conditioning.path), resolved.width, resolved.height))
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()  # hooks and the modules they are on refer to each other
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _tell(state: Compiled, note: Callable[[str], None]) -> None:

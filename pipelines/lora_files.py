@@ -113,7 +113,7 @@ def read_header(path: Path) -> Mapping[str, Any]:
         ends = [int(entry["data_offsets"][1]) for entry in header.values()]
         if max(ends, default=0) != size - _LENGTH_BYTES - length:
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise _refused("the file is no whole safetensors file", path.name) from error
     found: Mapping[str, Any] = header
     return found

@@ -9,8 +9,9 @@ from typing import Any
 
 from pipelines.lora_files import LoRA, parse_loras, pinned
 from pipelines.quantised import Storage
-from pipelines.speed import EXACT, SpeedProfile, profile_named
+from pipelines.speed import EXACT, SpeedProfile, profile_named, profiles_of
 from studio.catalog.schema import ModelSpec
+from studio.errors import EnvironmentFault
 from studio.request import OptionValue, ResolvedRequest
 
 ORIGINAL = "original"
@@ -88,3 +89,28 @@ def with_pinned_loras(resolved: ResolvedRequest, loras: Iterable[LoRA], loras_fo
 def told_options(options: Mapping[str, OptionValue]) -> dict[str, Any]:
     """Return the options that a signed file may tell: LoRAs are told by name and digest, not by where they lie."""
     return {name: value for name, value in options.items() if name != LORA}
+
+
+def require_sound_settings(spec: ModelSpec) -> None:
+    """Refuse a row whose speed profiles or measured figures make no sense, before anything is asked of it.
+
+    Raises `EnvironmentFault` that names the model and the field.
+    """
+    try:
+        known = profiles_of(spec.settings)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _broken_row(spec, "settings.profiles", str(error)) from error
+    speed = spec.parameters.options.get("speed")
+    for name in () if speed is None else speed.choices:
+        if name not in known:
+            raise _broken_row(spec, "parameters.options.speed", f"there is no profile {name!r} in settings.profiles")
+    if not isinstance(spec.settings.get("reference", {}), dict):
+        raise _broken_row(spec, "settings.reference", "expected a table")
+
+
+def _broken_row(spec: ModelSpec, field: str, why: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"the catalog row of {spec.id} is broken: {why}",
+        field=f"{spec.id}.{field}",
+        fix="correct the row, or remove the file or plug-in it came with",
+    )

@@ -57,6 +57,14 @@ class Stage:
     traffic_bytes: int
     operations: int
 
+    @classmethod
+    def from_json(cls, data: Any) -> Stage:
+        """Read what `dataclasses.asdict` gave. Raises TypeError or ValueError for anything else."""
+        found = cls(**data)
+        if not all(type(value) is int and value >= 0 for value in vars(found).values()):
+            raise ValueError("not a rehearsed stage: its figures are whole numbers from zero")
+        return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsed:

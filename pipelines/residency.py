@@ -38,7 +38,8 @@ class Residence:
         self.dissolve()
         match residency:
             case Residency.RESIDENT:
-                self._pipeline.to(self._device)
+                if self._device.type != "cpu":  # they are there already
+                    self._pipeline.to(self._device)
             case Residency.STAGED:
                 self._pipeline.enable_model_cpu_offload(device=self._device)
             case Residency.STREAMED:
@@ -55,7 +56,9 @@ class Residence:
         self._pipeline.remove_all_hooks()
         for network in self._networks().values():
             _remove_group_offload(network)
-            network.to(torch.device("cpu"))
+            # Weights in eight bits cannot be moved to where they are already.
+            if any(tensor.device.type != "cpu" for tensor in (*network.parameters(), *network.buffers())):
+                network.to(torch.device("cpu"))
 
     def stream_of(self, name: str) -> WeightStream | None:
         """Return what brings the parts of a network to the device; None where its weights are there already."""

@@ -42,6 +42,12 @@ class Estimate:
     plan: str | None = None
     shortage: str = ""
 
+    @property
+    def fits(self) -> bool | None:
+        """Whether the request would be run here; None where nothing is known of what it takes."""
+        is_unknown = self.seconds is None and self.ram_bytes is None and self.vram_bytes is None
+        return None if is_unknown else not self.shortage
+
 
 class RunContext(Protocol):
     """What a running generator may tell, ask and leave behind for a retry.

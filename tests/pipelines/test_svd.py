@@ -66,7 +66,6 @@ def test_a_turn_is_undone_and_points_the_camera_where_it_should(pan: str) -> Non
     image[side] = 255
     turned = turn.apply(image)
     assert turned[:, 4:].min() == 255
-    np.testing.assert_array_equal(turn.undo(turned[None])[0], image)
     latents = torch.from_numpy(np.ascontiguousarray(turned)).permute(2, 0, 1)
     np.testing.assert_array_equal(turn.undo_latents(latents).permute(1, 2, 0).numpy(), image)
 

@@ -56,7 +56,7 @@ async def estimate(request: Request, here: Here) -> Any:
         cost=schemas.Cost(amount=cost.amount if cost else None, currency=cost.currency if cost else None),
         basis=figures.basis,
         plan=figures.plan,
-        fits=not figures.shortage,
+        fits=figures.fits,
         shortage=figures.shortage or None,
         request=request_json(resolved.as_json()),
     )

@@ -253,7 +253,7 @@ class Estimate(BaseModel):
     cost: Cost
     basis: str
     plan: str | None
-    fits: bool
+    fits: bool | None
     shortage: str | None
     request: dict[str, Any]
 

@@ -101,7 +101,7 @@ def estimate_json(figures: Estimate) -> dict[str, Any]:
         "cost": {"amount": cost.amount if cost else None, "currency": cost.currency if cost else None},
         "basis": figures.basis,
         "plan": figures.plan,
-        "fits": not figures.shortage,
+        "fits": figures.fits,
         "shortage": figures.shortage or None,
     }
 
