@@ -298,3 +298,15 @@ class TestSmallerRequests:
         rules, resolved = rules_of("wan2.1-t2v-1.3b")
         smallest = replace(resolved, width=256, height=256, num_frames=5)
         assert list(smaller_requests(rules, smallest)) == []
+
+
+@pytest.mark.parametrize("value", [-1, "many", 1.5, None, True])
+def test_figures_that_make_no_sense_are_not_believed(value: object) -> None:
+    from pipelines.rehearsal import Stage
+
+    sound = dict.fromkeys(
+        ("peak_bytes", "parked_bytes", "flops", "convolution_flops", "traffic_bytes", "operations"), 7
+    )
+    assert Stage.from_json(sound).peak_bytes == 7
+    with pytest.raises((TypeError, ValueError)):
+        Stage.from_json(sound | {"peak_bytes": value})

@@ -142,3 +142,25 @@ def test_earlier_warnings_are_kept() -> None:
     spec = row(quick={"num_inference_steps": 4})
     before = replace(resolved(spec, speed="quick"), warnings=("first",))
     assert with_steps_of_profile(before, 9, spec).warnings[0] == "first"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"profiles": 3}, "settings.profiles"),
+        ({"profiles": {"fast": 3}}, "settings.profiles"),
+        ({"profiles": {"fast": {"schedule": "bogus"}}}, "settings.profiles"),
+        ({"reference": 3}, "settings.reference"),
+    ],
+)
+def test_a_row_that_makes_no_sense_is_named_with_its_field(settings: dict[str, object], field: str) -> None:
+    from pipelines.manner import require_sound_settings
+    from studio.catalog.loader import load_catalog
+    from studio.errors import EnvironmentFault
+
+    spec = load_catalog().get("micro-wan")
+    require_sound_settings(spec)
+    broken = spec.model_copy(update={"settings": {**spec.settings, **settings}})
+    with pytest.raises(EnvironmentFault, match="micro-wan") as fault:
+        require_sound_settings(broken)
+    assert fault.value.field == f"micro-wan.{field}"
