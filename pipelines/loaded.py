@@ -102,6 +102,7 @@ class LoadedModel:
                 self.pipeline.maybe_free_model_hooks()
                 if hasattr(self.pipeline.vae, "clear_cache"):
                     self.pipeline.vae.clear_cache()
+            free_memory()
             raise
 
 

@@ -131,7 +131,6 @@ class LocalGenerator(abc.ABC):
         using = partial(self._using, resolved, manner, run.note)
         descent = Descent(self._fitting_plans(resolved), using=using, free=free_memory, note=run.note)
         with ExitStack() as stack:
-            stack.callback(free_memory)
             stack.enter_context(torch.inference_mode())
             stack.enter_context(model.untouched())
             stack.enter_context(model.with_loras(manner.loras, run.note))
