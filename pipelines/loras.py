@@ -143,7 +143,10 @@ def _for_loader(pipeline: Any, name: str, lora: LoRA) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     where = {"weight_name": lora.path.name, "local_files_only": True, "use_safetensors": True}
-    tensors = {_bare(key): value for key, value in load_file(lora.path).items()}
+    given = load_file(lora.path)
+    tensors = {
+        key.removeprefix("base_model.model.").removeprefix("diffusion_model."): value for key, value in given.items()
+    }
     modules = {key for key, _ in getattr(pipeline, name).named_modules()}
     if not any(_layer_of(key) in modules for key in tensors):
         return {"file": (str(lora.path.parent),), "where": where}
