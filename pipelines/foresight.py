@@ -32,7 +32,7 @@ from pipelines.rehearsal import (
     rehearse_encoding,
     rehearse_step,
 )
-from pipelines.residency import DENOISERS
+from pipelines.sampling import DENOISERS
 from pipelines.stages import machine_of
 from pipelines.throughput import Throughput, measure_throughput
 from studio.catalog.schema import IntegerRange, Parameters

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.placement import Placement
 from pipelines.plan import MemoryPlan, Residency
 from pipelines.rehearsal import Network, Rehearsed
-from pipelines.residency import DENOISERS
+from pipelines.sampling import DENOISERS
 from studio.catalog.schema import ModelSpec
 from studio.config import Settings
 from studio.errors import OutOfMemory

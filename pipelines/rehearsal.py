@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pipelines.residency import DENOISERS
+from pipelines.sampling import DENOISERS
 
 if TYPE_CHECKING:
     import torch

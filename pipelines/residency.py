@@ -12,10 +12,9 @@ from typing import Any
 
 from pipelines.placement import Placement
 from pipelines.plan import Residency
+from pipelines.sampling import DENOISERS
 from pipelines.weight_stream import WeightStream
 
-# Streamed block by block where blocks are alike; text encoders have few and large ones.
-DENOISERS = ("transformer", "transformer_2", "unet")
 _HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading")
 
 
