@@ -12,6 +12,7 @@ from statistics import median
 from studio.catalog.metrics import load_metrics
 from studio.catalog.schema import ModelSpec
 from studio.checking import CheckWish, Watch, check_one
+from studio.comparing.comparer import Comparer
 from studio.config import Settings, VisibleLabel
 from studio.consistency.policy import Policy
 from studio.consistency.report import Report
@@ -39,9 +40,12 @@ from studio.jobs.spending import forget_job
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.asset import Asset
+from studio.library.curation import Curation
 from studio.library.store import Store
 from studio.library.tables import JobRow
 from studio.making import Outcome, deliver_new, notices_of, work_of
+from studio.people.ownership import disown_gone
+from studio.people.people import People
 from studio.provenance.certificates import watermark_key
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
 from studio.provenance.stamp_queue import StampQueue
@@ -77,6 +81,11 @@ class Studio:
         return Store(self.settings)
 
     @cached_property
+    def curation(self) -> Curation:
+        """What people add to their clips, and how they find them again."""
+        return Curation(self.store, self.settings, self.remove)
+
+    @cached_property
     def identity(self) -> IdentityDesk:
         return IdentityDesk(self.settings, lambda: self.store)
 
@@ -87,6 +96,14 @@ class Studio:
     @cached_property
     def desk(self) -> JobDesk:
         return JobDesk(self.workshop)
+
+    @cached_property
+    def people(self) -> People:
+        return People(self.store)
+
+    @cached_property
+    def comparisons(self) -> Comparer:
+        return Comparer(self.workshop, self.desk)
 
     @property
     def quarantine(self) -> Quarantine:
@@ -294,6 +311,7 @@ class Studio:
         self.store.forget_asset(asset.id)
         if asset.job_id is not None:
             forget_job(self.store, asset.job_id)
+        disown_gone(self.store, asset.id, asset.job_id or asset.id)
         return asset
 
     def waiting(self) -> list[str]:

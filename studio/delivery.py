@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from studio.disk import is_full
 from studio.errors import DiskFull, OutputRefused
@@ -59,6 +60,22 @@ def deliver(
         except BaseException:
             _take_back(beside, earlier)
             raise
+
+
+def deliver_written(destination: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a file that is not there yet: it appears whole, or not at all.
+
+    Raises `OutputRefused`, `DiskFull`, and whatever `write` raises but OSError, which is taken to be the output's.
+    """
+    temporary = _temporary(destination)
+    try:
+        with _write_faults(destination), open(temporary, "xb") as target:
+            write(target)
+            target.flush()
+            os.fsync(target.fileno())
+        _publish(temporary, destination, overwrite=False)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _copied(source: Path, destination: Path, stack: ExitStack, key: str | None = None) -> Path:

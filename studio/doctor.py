@@ -149,7 +149,7 @@ def _library(settings: Settings) -> DoctorCheck:
     from studio.library.store import Store
 
     with Store(settings) as store:
-        assets = store.assets(limit=1_000_000)
+        assets = store.assets(limit=1_000_000, with_bin=True)
     missing = [asset.id for asset in assets if not asset.is_there]
     waiting = Quarantine(settings.quarantine_folder).waiting()
     detail = f"{len(assets)} assets, {len(waiting)} clips waiting to be sealed, {len(missing)} files missing"

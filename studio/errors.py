@@ -5,6 +5,9 @@ StudioError
 │   ├── UnknownModel
 │   ├── UnknownAsset        (studio.library.store)
 │   ├── UnknownBatch        (studio.jobs.batches)
+│   ├── UnknownAccount      (studio.people.account)
+│   ├── NotAllowed          somebody else may do this (studio.people.visitor)
+│   ├── TooManyTries        logins failed too often (studio.people.throttle)
 │   ├── OverBudget          a remote job would cost more than a budget has room for (studio.jobs.budget)
 │   ├── InWork              another process works on the job (studio.jobs.quarantine)
 │   ├── UnsupportedValue    a field outside what the model allows

@@ -30,6 +30,7 @@ from studio.jobs.workshop import Workshop
 from studio.library.database import in_parts
 from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
+from studio.people.ownership import disown_gone
 from studio.request import GenerationRequest, ResolvedRequest
 from studio.revision import revised, wish_of
 from studio.spending.ledger import REMOTE, leave_orders
@@ -276,6 +277,7 @@ class JobDesk:
             if not forget_job(self._store, job.id):
                 raise not_now(self.job(job.id), "removed", tuple(FINAL))
             self._shop.quarantine.discard(job.id)
+        disown_gone(self._store, job.id)
         return job
 
     def pause_queue(self) -> None:

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from studio.disk import write_durably
 from studio.errors import StudioError
+from studio.jobs.glimpse import forget_glimpse, write_glimpse
 from studio.jobs.job import Progress
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.queue import JobQueue
@@ -35,6 +36,7 @@ from studio.library.tables import AttemptRow, WorkerRow
 
 LEASE_SECONDS = 30.0
 BEAT_SECONDS = 2.0
+REPORT_SECONDS = 0.5  # at most so often is written how far a job is
 LOOK_SECONDS = 0.25  # how often a worker looks whether its job is to be canceled
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -74,7 +76,8 @@ class WorkerView:
 class Badge:
     """A worker's place on the roll, kept up by a thread for as long as the process lives.
 
-    The thread also carries the progress of the job in hand to its row, and brings back what people ask of it.
+    The thread also carries the progress of the job in hand to its row, with a glimpse of the clip, and brings back what
+    people ask of it.
     """
 
     def __init__(self, store: Store, queue: JobQueue, row: WorkerRow) -> None:
@@ -84,6 +87,7 @@ class Badge:
         self._lease: Lease | None = None
         self._progress: Progress | None = None
         self._written: Progress | None = None
+        self._glimpses = 0
         self._asked: str | None = None
         self._is_lost = False
         self._lock = threading.Lock()
@@ -107,6 +111,7 @@ class Badge:
         with self._lock:
             self._lease, self._asked, self._is_lost = lease, None, False
             self._progress = self._written = None
+            self._glimpses = 0
             self.row.job_id, self.row.model = lease.job_id, model
         try:
             yield
@@ -114,6 +119,9 @@ class Badge:
             with self._lock:
                 self._lease = None
                 self.row.job_id = None
+            if self._glimpses:
+                with suppress(StudioError):  # it goes with the job at the latest
+                    forget_glimpse(self._store, lease.job_id)
 
     def show(self, progress: Progress) -> None:
         """Take note of how far the job in hand is; written with the next beat."""
@@ -129,7 +137,7 @@ class Badge:
         self._thread.join()
 
     def _live(self) -> None:
-        next_beat = 0.0
+        next_beat = next_report = 0.0
         while not self._over.wait(LOOK_SECONDS):
             try:
                 with self._lock:
@@ -137,6 +145,9 @@ class Badge:
                     if time.monotonic() >= next_beat:
                         self._beat()
                         next_beat = time.monotonic() + BEAT_SECONDS
+                    if time.monotonic() >= next_report:
+                        self._report()
+                        next_report = time.monotonic() + REPORT_SECONDS
             except StudioError:
                 continue  # a database that does not answer now may do so next time
             except Exception:  # whatever it is: a heart that stops is a death
@@ -158,10 +169,17 @@ class Badge:
                 # Others took us for dead and struck us off. What we hold is theirs now; we go on with what comes.
                 self._is_lost = self._lease is not None
                 session.merge(_copy(self.row))
-            progress = self._progress
-            if self._lease is not None and not self._is_lost and progress is not None and progress != self._written:
-                self._queue.report(session, self._lease, progress)
-                self._written = progress
+
+    def _report(self) -> None:
+        progress = self._progress
+        if self._lease is None or self._is_lost or progress is None or progress == self._written:
+            return
+        with self._store.transaction() as session:
+            self._queue.report(session, self._lease, progress)
+            if progress.preview is not None:
+                self._glimpses += 1
+                write_glimpse(session, self._lease.job_id, progress.preview, self._glimpses)
+        self._written = progress
 
 
 class WorkerRoll:

@@ -15,7 +15,7 @@ from studio.provenance.sidecar import SIDECAR_SUFFIX, SIDECAR_TYPES
 if TYPE_CHECKING:
     from studio.library.shelf import Shelf
 
-_MOVING_PICTURES = ("image/gif", "image/webp")
+MOVING_PICTURES = ("image/gif", "image/webp")
 
 _SEALED = object()
 # The ending of the file that a provider sent, beside the sealed one; what kind it is stands in the row.
@@ -88,11 +88,7 @@ class Asset:
     @property
     def kind(self) -> str:
         """What the file is to people: video, animation, picture or sound."""
-        if self.mime_type.startswith("audio/"):
-            return "sound"
-        if self.mime_type.startswith("image/"):
-            return "animation" if self.mime_type in _MOVING_PICTURES and self.num_frames > 1 else "picture"
-        return "video"
+        return kind_of(self.mime_type, self.num_frames)
 
     @property
     def standing(self) -> str:
@@ -160,6 +156,15 @@ class Asset:
             "watermark_id": self.watermark_id,
             "created_at": self.created_at.isoformat(),
         }
+
+
+def kind_of(mime_type: str, num_frames: int) -> str:
+    """Return what a file is to people: video, animation, picture or sound."""
+    if mime_type.startswith("audio/"):
+        return "sound"
+    if mime_type.startswith("image/"):
+        return "animation" if mime_type in MOVING_PICTURES and num_frames > 1 else "picture"
+    return "video"
 
 
 def file_sha256(path: Path) -> str:

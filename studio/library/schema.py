@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from studio.errors import StoreBusy, StoreFault
 
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0008"
 _ADVISORY_LOCK = 0x5354_5544_494F  # any number that nobody else in the database uses
 
 

@@ -12,16 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
-from studio.errors import RequestError, UnsupportedValue
+from studio.errors import RequestError
 from studio.jobs.states import JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.database import Database
+from studio.library.query import MAX_SEARCH_CHARACTERS, MAX_WORDS, holding, in_bin
 from studio.library.schema import HEAD_REVISION
 from studio.library.shelf import library_shelf
 from studio.library.tables import AssetRow, JobRow
 
-MAX_WORDS = 32
-MAX_SEARCH_CHARACTERS = 1000
 # Manifest stores are tens of kilobytes each and wanted by nobody who lists assets.
 _WITHOUT_MANIFEST = sa.select(AssetRow).options(defer(AssetRow.manifest_store))
 
@@ -101,10 +100,12 @@ class Store:
         flagged: bool = False,
         limit: int = 100,
         after: str | None = None,
+        with_bin: bool = False,
     ) -> list[Asset]:
-        """Return assets, newest first. text: words that must all occur in prompt, model or id.
+        """Return assets, newest first. text: words that must all occur in prompt, caption, tags, model or id.
 
         flagged: only those that failed a check. after: only those that follow the asset with this id.
+        with_bin: also those in the bin.
         """
         query = _WITHOUT_MANIFEST.order_by(AssetRow.created_at.desc(), AssetRow.id.desc()).limit(limit)
         if model:
@@ -115,16 +116,9 @@ class Store:
             last = self.asset(after)
             is_same_time = AssetRow.created_at == last.created_at
             query = query.where((AssetRow.created_at < last.created_at) | (is_same_time & (AssetRow.id < last.id)))
-        words = text.split()
-        if len(words) > MAX_WORDS or len(text) > MAX_SEARCH_CHARACTERS:
-            limit_text = f"up to {MAX_WORDS} words and {MAX_SEARCH_CHARACTERS} characters"
-            raise UnsupportedValue(
-                "too much to search for", field="words", got=f"{len(words)} words", allowed=limit_text
-            )
-        for word in words:
-            columns = (AssetRow.prompt, AssetRow.model, AssetRow.id)
-            query = query.where(sa.or_(*(column.icontains(word, autoescape=True) for column in columns)))
-        return self._assets(query)
+        if not with_bin:
+            query = query.where(sa.not_(in_bin()))
+        return self._assets(query.where(*holding(text)))
 
     def asset(self, asset_id: str) -> Asset:
         """Return the asset with this id or unambiguous beginning of one, or raise `UnknownAsset`."""

@@ -206,6 +206,17 @@ class LedgerRow(Base):
     work_seconds: Mapped[float | None] = mapped_column(Double)
 
 
+class GlimpseRow(Base):
+    """The latest cheap picture of a clip that is being made; it goes when the job ends."""
+
+    __tablename__ = "glimpses"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int]
+    mime_type: Mapped[str] = mapped_column(String(40))
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class SwitchRow(Base):
     """Something that is on or off for all, such as ``queue-paused``."""
 

@@ -9,15 +9,17 @@ import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from studio.config import VisibleLabel
 from studio.consistency.policy import POLICY_WORDS, Policy
 from studio.errors import UnsupportedValue
 from studio.request import ON_UNSUPPORTED, Conditioning, GenerationRequest, OnUnsupported, OptionValue, Role, Task
 from studio.spending.money import MONEY_WORDS, Money
+
+if TYPE_CHECKING:
+    from studio.config import VisibleLabel
 from ui.cli.console import print_note
 
 _RATE = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,9}/\d{1,9}", re.ASCII)

@@ -10,6 +10,7 @@ from ui.cli.commands import (
     batch,
     checking,
     clips,
+    comparing,
     costs,
     demo,
     extending,
@@ -22,6 +23,8 @@ from ui.cli.commands import (
     quarantine,
     queueing,
     serving,
+    users,
+    web,
     working,
 )
 
@@ -59,7 +62,9 @@ app.command("check")(checking.check)
 app.command("doctor")(machine.doctor)
 app.command("worker")(working.worker)
 app.command("serve")(serving.serve)
+app.command("web")(web.web)
 app.add_typer(batch.app, name="batch")
+app.add_typer(comparing.app, name="compare")
 app.add_typer(models.app, name="models")
 app.add_typer(costs.app, name="costs")
 app.add_typer(library.app, name="library")
@@ -67,3 +72,4 @@ app.add_typer(queueing.app, name="queue")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(identity.app, name="identity")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")

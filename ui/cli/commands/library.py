@@ -9,12 +9,14 @@ import typer
 
 from studio.errors import UnsupportedValue
 from ui.cli import arguments as argument
+from ui.cli.commands import curating
 from ui.cli.console import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from studio.library.asset import Asset
 
 app = typer.Typer(help="The sealed clips you own.", no_args_is_help=True)
+app.add_typer(curating.collections, name="collections")
 
 Flagged = Annotated[bool, typer.Option("--flagged", help="Only those that failed a check.")]
 PromptProof = Annotated[
@@ -39,12 +41,12 @@ def list_(
 
 @app.command("search")
 def search(
-    words: Annotated[list[str], typer.Argument(help="Words of the prompt, the model or the id.")],
+    words: Annotated[list[str], typer.Argument(help="Words of prompt, caption, tags, model or id.")],
     flagged: Flagged = False,
     limit: Limit = 100,
     as_json: argument.Json = False,
 ) -> None:
-    """Find assets whose prompt, model or id holds all the words."""
+    """Find assets whose prompt, caption, tags, model or id hold all the words."""
     from studio.app import Studio
 
     _show(Studio().store.assets(text=" ".join(words), flagged=flagged, limit=limit), as_json)
@@ -71,8 +73,10 @@ def show(
         check_report_folder(report, overwrite=force, home=studio.settings.home)
         print_note(f"report: {report_on_asset(asset, report, overwrite=force).page}")
     children = [child.id for child in store.children(asset.id)]
+    notes = curating.notes_json(studio, asset.id)
     data = asset.as_json() | {
         "children": children,
+        "notes": notes,
         "derivation": asset.derivation,
         "request": asset.request,
         "report": asset.report,
@@ -82,13 +86,10 @@ def show(
     if as_json:
         print_json({"assets": [data]})
         return
-    for name, value in asset.as_json().items():
-        if name == "master" and asset.master is not None:
-            for part, words in value.items():
-                print_line(f"{f'master {part}':<24} {'-' if words is None else words}")
-        elif name not in ("ruling", "master"):
-            print_line(f"{name:<14} {'-' if value is None else value}")
+    _print_facts(asset)
     print_line(f"{'children':<14} {', '.join(children) or '-'}")
+    for name, value in notes.items():
+        print_line(f"{name:<14} {', '.join(value) if isinstance(value, list) else value or '-'}")
     for line in (*check_lines(asset.report), *ruling_lines(asset.ruling)):
         print_line(line)
     for name, value in data.get("prompt_proof", {}).items():
@@ -143,20 +144,40 @@ def export(
 @app.command("remove")
 def remove(
     asset_id: AssetId,
+    to_bin: Annotated[bool, typer.Option("--bin", help="Into the bin instead, from where it comes back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: argument.Json = False,
 ) -> None:
-    """Delete an asset and its file. There is no way back."""
+    """Delete an asset and its file. There is no way back, but for `--bin`."""
     from studio.app import Studio
 
     studio = Studio()
     asset = studio.store.asset(asset_id)
+    if to_bin:
+        curating.bin_([asset.id], as_json=as_json)
+        return
     argument.confirm(f"Delete {asset.path}?", yes=yes, as_json=as_json)
     studio.remove(asset.id)
     if as_json:
         print_json({"assets": [asset.as_json()], "removed": True})
     else:
         print_line(f"removed {asset.id}")
+
+
+app.command("rate")(curating.rate)
+app.command("caption")(curating.caption)
+app.command("tag")(curating.tag)
+app.command("bin")(curating.bin_)
+app.command("bundle")(curating.bundle)
+
+
+def _print_facts(asset: Asset) -> None:
+    for name, value in asset.as_json().items():
+        if name == "master" and asset.master is not None:
+            for part, words in value.items():
+                print_line(f"{f'master {part}':<24} {'-' if words is None else words}")
+        elif name not in ("ruling", "master"):
+            print_line(f"{name:<14} {'-' if value is None else value}")
 
 
 def _show(assets: list[Asset], as_json: bool) -> None:

@@ -1,0 +1,135 @@
+"""Writes what there is to say of comparisons into one HTML file that needs nothing else: the sealed clips are in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from studio.comparing.comparison import Comparison, Entry
+from studio.comparing.ranking import Ranking
+from studio.comparing.report_page import Clip, Page, Section
+from studio.comparing.voting import Vote
+from studio.delivery import check_destination, deliver
+from studio.disk import is_full
+from studio.errors import DiskFull, OutputRefused, RequestError, StudioError, UnsupportedValue
+
+MAX_COMPARISONS = 50
+# Browsers hold a page in memory whole, and the clips in it a second time while they play.
+MAX_MEDIA_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """One comparison with what people said of it. ranking: of its entries."""
+
+    comparison: Comparison
+    votes: Sequence[Vote]
+    ranking: Ranking
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareReport:
+    """A report that was written. clips: how many are in it. left_out: sentences about those that could not be."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    comparisons: tuple[str, ...]
+    clips: int
+    left_out: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what front ends show."""
+        lists = {"comparisons": list(self.comparisons), "left_out": list(self.left_out)}
+        return {**self.__dict__, **lists, "path": str(self.path)}
+
+
+def write_report(
+    told: Sequence[Told], models: Ranking | None, destination: Path, *, home: Path, overwrite: bool
+) -> CompareReport:
+    """Write the page. models: the ranking over all of the comparisons, None for a single one. home: the studio's own.
+
+    Only clips that are there and unchanged since they were sealed are in it; of others it says what happened.
+    Raises `OutputRefused`, `DiskFull`, or a `RequestError`; then the destination is as it was.
+    """
+    if not 1 <= len(told) <= MAX_COMPARISONS:
+        allowed = f"1 to {MAX_COMPARISONS}"
+        raise UnsupportedValue("so many do not go into a report", field="comparison", got=len(told), allowed=allowed)
+    target = check_destination(destination, suffix=".html", overwrite=overwrite, home=home)
+    sections = [_section(item) for item in told]
+    clips = [clip for section in sections for clip in section.clips.values()]
+    _require_bearable(clips)
+    page = Page(sections=sections, models=models, written_at=datetime.now(UTC))
+    try:
+        with TemporaryDirectory(prefix="studio-report-") as folder:
+            path = Path(folder) / "report.html"
+            digest, size_bytes = _write(path, page.parts())
+            deliver(path, target, overwrite=overwrite)
+    except OSError as error:
+        if is_full(error):
+            raise DiskFull("no room left for the report", got=target, fix="free some space") from error
+        raise OutputRefused(f"it cannot be written ({error.strerror or error})", field="output", got=target) from error
+    return CompareReport(
+        path=target,
+        sha256=digest,
+        size_bytes=size_bytes,
+        comparisons=tuple(item.comparison.id for item in told),
+        clips=len(clips),
+        left_out=tuple(
+            f"{section.comparison.id} entry {number}: {reason}"
+            for section in sections
+            for number, reason in section.missing.items()
+        ),
+    )
+
+
+def _section(told: Told) -> Section:
+    clips: dict[int, Clip] = {}
+    missing: dict[int, str] = {}
+    for entry in told.comparison.entries:
+        found = _clip_of(entry)
+        if isinstance(found, Clip):
+            clips[entry.number] = found
+        else:
+            missing[entry.number] = found
+    return Section(comparison=told.comparison, votes=told.votes, ranking=told.ranking, clips=clips, missing=missing)
+
+
+def _clip_of(entry: Entry) -> Clip | str:
+    """Return an entry's clip as it was sealed, or a sentence on why it cannot be shown."""
+    asset = entry.asset
+    if asset is None:
+        return str((entry.error or {}).get("message") or f"it has no clip, it is {entry.state}")
+    try:
+        content = asset.path.read_bytes()
+    except (StudioError, OSError):
+        return "its file is not there any more"
+    if hashlib.sha256(content).hexdigest() != asset.sha256:
+        return "its file was changed after it was sealed"
+    return Clip(asset=asset, content=content)
+
+
+def _require_bearable(clips: Sequence[Clip]) -> None:
+    size = sum(len(clip.content) for clip in clips)
+    if size > MAX_MEDIA_BYTES:
+        raise RequestError(
+            "the clips are too large for one page", field="comparison", got=f"{size / 2**20:.0f} MiB",
+            allowed=f"up to {MAX_MEDIA_BYTES / 2**20:.0f} MiB", fix="write several reports",
+        )  # fmt: skip
+
+
+def _write(path: Path, parts: Iterator[str]) -> tuple[str, int]:
+    """Write text to a file; return its SHA-256 and its size in bytes."""
+    digest, size_bytes = hashlib.sha256(), 0
+    with open(path, "xb") as stream:
+        for part in parts:
+            data = part.encode("utf-8", "replace")
+            digest.update(data)
+            size_bytes += len(data)
+            stream.write(data)
+    return digest.hexdigest(), size_bytes

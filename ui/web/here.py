@@ -1,0 +1,56 @@
+"""What the page's routes share: the services of the studio, and who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from studio.app import Studio
+from studio.people.people import People
+from studio.people.visitor import Action, Visitor, require
+from ui.api.services import Services
+from ui.web.visitor import visitor_of
+
+
+@dataclass(frozen=True)
+class Site:
+    """One of each for a server. services: those that the REST API uses too."""
+
+    services: Services
+
+    @property
+    def studio(self) -> Studio:
+        return self.services.studio
+
+    @property
+    def people(self) -> People:
+        return self.studio.people
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request to the page: the site, and who asks."""
+
+    site: Site
+    visitor: Visitor
+
+    @property
+    def services(self) -> Services:
+        return self.site.services
+
+    @property
+    def studio(self) -> Studio:
+        return self.site.studio
+
+    def require(self, action: Action, thing_id: str | None = None) -> None:
+        """Raise `NotAllowed` unless the visitor may do this, to this thing."""
+        require(self.visitor, action, thing_id, self.site.people)
+
+
+def _asked(request: Request) -> Asked:
+    return Asked(site=request.app.state.site, visitor=visitor_of(request))
+
+
+Here = Annotated[Asked, Depends(_asked)]

@@ -1,0 +1,120 @@
+"""Serves the page: gradio within a FastAPI app of the studio's own routes, behind a door that decides who comes in."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+# Read when gradio is imported: it asks nobody for anything, and tells nobody that it runs.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+import gradio as gr
+
+from studio.app import Studio
+from studio.errors import StudioError
+from ui.api.bodies import refusal_of_errors
+from ui.api.problems import Refusal, refusal_of
+from ui.api.services import Services
+from ui.web.app import build_app
+from ui.web.door import Door
+from ui.web.here import Site
+from ui.web.routes import batches, clips, compare, create, files, inspect, jobs, library, people, settings, voting
+from ui.web.theme import theme
+
+ROUTES = (files, jobs, batches, create, clips, compare, voting, library, inspect, settings, people)
+MAX_UPLOAD_BYTES = 64 * 2**20
+_HEAD = """
+<link rel="icon" href="/studio/static/mark.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/studio/page.css">
+<link rel="modulepreload" href="/studio/static/studio.js">
+<link rel="modulepreload" href="/studio/static/header.js">
+<script type="module" src="/studio/static/studio.js"></script>
+"""
+_log = logging.getLogger("studio.web")
+
+
+def create_site(studio: Studio, *, needs_login: bool = False, is_https: bool = False) -> FastAPI:
+    """Return the whole site over a studio, whose database is opened.
+
+    needs_login: every visitor has to log in; else whoever reaches this machine's loopback is its owner.
+    """
+    services = Services.of(studio)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            services.hub.close()
+            await run_in_threadpool(services.folder.close)
+
+    site = FastAPI(title="Local video studio", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    site.state.services = services
+    site.state.site = Site(services)
+    for module in ROUTES:
+        site.include_router(module.router)
+    _answer_problems(site)
+    gr.mount_gradio_app(site, build_app(studio), path="/", **_gradio())
+    site.add_middleware(
+        Door, people=studio.people, needs_login=needs_login, is_https=is_https, home=studio.settings.home
+    )
+    return site
+
+
+def _gradio() -> dict[str, Any]:
+    """Return how gradio serves the page. It serves no file of the library: `/studio/media` does, byte for byte."""
+    return {
+        "allowed_paths": [],
+        "max_file_size": MAX_UPLOAD_BYTES,
+        "theme": theme(),
+        "head": _HEAD,
+        "footer_links": [],
+        "run_history": False,
+        "show_error": True,
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "pwa": False,
+        "mcp_server": False,
+    }
+
+
+def _answer_problems(site: FastAPI) -> None:
+    """Let everything that goes wrong have one shape, that of the REST API."""
+
+    def of_studio(request: Request, error: Exception) -> Response:
+        assert isinstance(error, StudioError)  # noqa: S101 - what it is registered for
+        return refusal_of(error, request.app.state.services.home).as_response()
+
+    def of_refusal(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)  # noqa: S101
+        return error.as_response()
+
+    def of_schema(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return refusal_of_errors(error.errors(), skip=1).as_response()
+
+    def of_framework(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return Refusal(error.status_code, str(error.detail), headers=error.headers).as_response()
+
+    def of_others(_request: Request, error: Exception) -> Response:
+        _log.error("unforeseen: %s", type(error).__name__)
+        return Refusal(500, "something unforeseen went wrong; the server's log says where").as_response()
+
+    for kind, answer in (
+        (StudioError, of_studio),
+        (Refusal, of_refusal),
+        (RequestValidationError, of_schema),
+        (HTTPException, of_framework),
+        (Exception, of_others),
+    ):
+        site.add_exception_handler(kind, answer)

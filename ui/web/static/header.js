@@ -1,0 +1,103 @@
+// The bar above the tabs: what runs, dark or light, shortcuts, who is signed in. It also keeps the address in step with the tab.
+import { el, poll, post, say, send, shortcut, showTab, shownTab, toast } from '/studio/static/studio.js';
+
+const TABS = ['create', 'compare', 'queue', 'library', 'inspect', 'settings'];
+
+export function mount({ element, props, watch }) {
+  const person = el('span.person');
+  const status = el('span.status', { role: 'status', 'aria-live': 'polite' });
+  const theme = el('button.plain', { type: 'button', onclick: changeTheme, 'aria-label': say('shell.theme') }, '◐');
+  const help = el('button.plain', { type: 'button', onclick: showKeys, 'aria-label': say('shell.shortcuts') }, '?');
+  element.replaceChildren(
+    el('div.brand', {}, el('span.mark', { 'aria-hidden': 'true' }), el('h1', {}, say('shell.title'))),
+    status, theme, help, person,
+  );
+  const greet = () => person.replaceChildren(...(props.value?.name ? signedIn(props.value) : []));
+  watch('value', greet);
+  greet();
+  poll('/studio/queue/summary', (queue) => { status.textContent = queue.sentence; });
+  keepTheme();
+  followAddress();
+  TABS.forEach((name, index) => shortcut(String(index + 1), null, () => showTab(name)));
+  shortcut('?', null, showKeys);
+  acceptDrops();
+}
+
+function signedIn(visitor) {
+  const leave = () => post('/logout').then(() => location.assign('/login'), () => location.assign('/login'));
+  return [say('shell.signed_in', visitor), el('button.plain', { type: 'button', onclick: leave }, say('shell.sign_out'))];
+}
+
+function keepTheme() {
+  const apply = () => {
+    const wanted = localStorage.getItem('studio-theme');
+    if (wanted && document.body.classList.contains('dark') !== (wanted === 'dark')) {
+      document.body.classList.toggle('dark', wanted === 'dark');
+    }
+  };
+  apply();
+  new MutationObserver(apply).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+}
+
+function changeTheme() {
+  const isDark = document.body.classList.contains('dark');
+  localStorage.setItem('studio-theme', isDark ? 'light' : 'dark');
+  document.body.classList.toggle('dark', !isDark);
+}
+
+function showKeys() {
+  const rows = [['1 – 6', 'tabs'], ['Ctrl+Enter', 'submit'], ['/', 'search'], ['Space', 'play'], [', .', 'step'], ['?', 'help'], ['Esc', 'close']];
+  const dialog = el('dialog.sheet', { 'aria-label': say('shell.shortcuts') },
+    el('h2', {}, say('shell.shortcuts')),
+    el('dl.keys', {}, rows.map(([keys, name]) => [el('dt', {}, el('kbd', {}, keys)), el('dd', {}, say(`shell.keys.${name}`))])),
+    el('button', { type: 'button', onclick: () => dialog.close() }, say('shell.close')));
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+// The tab stands in the address, so that a refresh, a bookmark and the browser's back button lead to it.
+function followAddress() {
+  const go = () => {
+    const name = location.hash.slice(1).split('/')[0] || TABS[0];
+    if (TABS.includes(name) && shownTab() !== name) showTab(name);
+  };
+  document.addEventListener('click', (event) => {
+    const tab = event.target.closest?.('button[role=tab]')?.id.replace(/^tab-|-button$/g, '');
+    if (TABS.includes(tab) && location.hash.slice(1).split('/')[0] !== tab) history.pushState(null, '', `#${tab}`);
+  });
+  window.addEventListener('hashchange', go);
+  window.addEventListener('popstate', go);
+  go();
+}
+
+// A file dropped anywhere that takes none itself: how it was made is put into the form; others can be inspected.
+function acceptDrops() {
+  const cover = el('div.dropcover', { 'aria-hidden': 'true' }, say('shell.drop_here'));
+  const carriesFile = (event) => event.dataTransfer?.types?.includes('Files');
+  const ownZone = (event) => event.target.closest?.('[data-drop], .block button, .block [data-testid]');
+  let depth = 0;
+  document.addEventListener('dragenter', (event) => {
+    if (!carriesFile(event)) return;
+    depth += 1;
+    if (!ownZone(event)) document.body.append(cover);
+  });
+  document.addEventListener('dragleave', () => { depth = Math.max(0, depth - 1); if (!depth) cover.remove(); });
+  document.addEventListener('dragover', (event) => carriesFile(event) && event.preventDefault());
+  document.addEventListener('drop', async (event) => {
+    depth = 0;
+    cover.remove();
+    if (!carriesFile(event) || event.defaultPrevented || ownZone(event)) return;
+    event.preventDefault();
+    const file = event.dataTransfer.files[0];
+    if (!file) return;
+    const form = new FormData();
+    form.append('file', file);
+    try {
+      const recipe = await post('/studio/recipe', form);
+      send({ to: 'create', do: 'restore', recipe: recipe.id });
+    } catch (error) {
+      toast(error.message, { kind: 'bad', seconds: 12 });
+    }
+  });
+}

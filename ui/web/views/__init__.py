@@ -1,0 +1,1 @@
+"""What is shown of jobs, clips and reports: plain functions from the domain's objects to JSON."""
