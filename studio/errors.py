@@ -2,10 +2,15 @@
 
 StudioError
 ├── RequestError            the person asking can mend it          (exit code 2)
-│   ├── UnknownModel
-│   ├── UnknownAsset        (studio.library.store)
-│   ├── UnknownBatch        (studio.jobs.batches)
-│   ├── UnknownAccount      (studio.people.account)
+│   ├── NotFound            what is named is not there
+│   │   ├── UnknownModel
+│   │   ├── UnknownAsset        (studio.library.store)
+│   │   ├── UnknownCollection   (studio.library.collecting)
+│   │   ├── UnknownJob          (studio.jobs.job)
+│   │   ├── UnknownBatch        (studio.jobs.batches)
+│   │   ├── UnknownComparison   (studio.comparing.rows)
+│   │   ├── UnknownPreset       (studio.people.presets)
+│   │   └── UnknownAccount      (studio.people.account)
 │   ├── NotAllowed          somebody else may do this (studio.people.visitor)
 │   ├── TooManyTries        logins failed too often (studio.people.throttle)
 │   ├── OverBudget          a remote job would cost more than a budget has room for (studio.jobs.budget)
@@ -126,7 +131,11 @@ class RequestError(StudioError):
     """The request is wrong; the person asking can mend it."""
 
 
-class UnknownModel(RequestError):
+class NotFound(RequestError):
+    """There is nothing of the name or id that was asked for."""
+
+
+class UnknownModel(NotFound):
     """No row in the catalog has this id."""
 
 

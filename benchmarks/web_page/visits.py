@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _SCROLL = """async (screens) => {
   const grid = document.querySelector('.library-scroll'), times = [];
@@ -44,6 +44,11 @@ _SUBMIT = """async () => {
 }"""
 
 
+def chromium() -> str | None:
+    """Return where the system's browser is."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 class Visitor:
     """A browser before the page. pid: of the server."""
 
@@ -53,8 +58,7 @@ class Visitor:
 
     def __enter__(self) -> Visitor:
         self._playwright = sync_playwright().start()
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        self._browser = self._playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        self._browser = self._playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

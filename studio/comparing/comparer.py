@@ -109,7 +109,8 @@ class Comparer:
             for item in entries
         ]
         base = _as_asked(wish.base, entries)
-        return self._rows.add(clean_title(wish.title), clean_tags(wish.tags), base_as_json(base), columns)
+        title, tags = clean_title(wish.title), clean_tags(wish.tags)
+        return self._rows.add(title, tags, base_as_json(base), columns, wish.owner)
 
     def _cancel(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
@@ -184,6 +185,10 @@ class Comparer:
     def votes(self, comparison_id: str) -> Sequence[Vote]:
         """Return the votes on a comparison, oldest first."""
         return self._rows.votes([self.get(comparison_id).id])
+
+    def count_votes(self, comparison_id: str, voter: str) -> int:
+        """Return how many votes somebody cast on the comparison with exactly this id. voter: empty at this machine."""
+        return self._rows.count_votes(comparison_id, voter)
 
     def next_pair(self, comparison_id: str, voter: str = "", rng: random.Random | None = None) -> Pair | None:
         """Return two finished entries that this voter judged least, their sides drawn; None with fewer than two."""

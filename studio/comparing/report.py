@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ from studio.comparing.voting import Vote
 from studio.delivery import check_destination, deliver
 from studio.disk import is_full
 from studio.errors import DiskFull, OutputRefused, RequestError, StudioError, UnsupportedValue
+from studio.library.asset import Asset
 
 MAX_COMPARISONS = 50
 # Browsers hold a page in memory whole, and the clips in it a second time while they play.
@@ -61,9 +63,9 @@ def write_report(
         allowed = f"1 to {MAX_COMPARISONS}"
         raise UnsupportedValue("so many do not go into a report", field="comparison", got=len(told), allowed=allowed)
     target = check_destination(destination, suffix=".html", overwrite=overwrite, home=home)
-    sections = [_section(item) for item in told]
-    clips = [clip for section in sections for clip in section.clips.values()]
-    _require_bearable(clips)
+    _require_bearable([entry.asset for item in told for entry in item.comparison.entries if entry.asset is not None])
+    contents = _Contents()
+    sections = [_section(item, contents) for item in told]
     page = Page(sections=sections, models=models, written_at=datetime.now(UTC))
     try:
         with TemporaryDirectory(prefix="studio-report-") as folder:
@@ -79,25 +81,32 @@ def write_report(
         sha256=digest,
         size_bytes=size_bytes,
         comparisons=tuple(item.comparison.id for item in told),
-        clips=len(clips),
-        left_out=tuple(
-            f"{section.comparison.id} entry {number}: {reason}"
-            for section in sections
-            for number, reason in section.missing.items()
-        ),
+        clips=contents.clips,
+        left_out=tuple(contents.left_out),
     )
 
 
-def _section(told: Told) -> Section:
-    clips: dict[int, Clip] = {}
-    missing: dict[int, str] = {}
-    for entry in told.comparison.entries:
+@dataclass
+class _Contents:
+    """What was found while the page was written. clips: how many. left_out: sentences about the others."""
+
+    clips: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    def clip_of(self, comparison_id: str, entry: Entry) -> Clip | str:
+        """Read the clip of an entry, and take note of what came of it."""
         found = _clip_of(entry)
         if isinstance(found, Clip):
-            clips[entry.number] = found
+            self.clips += 1
         else:
-            missing[entry.number] = found
-    return Section(comparison=told.comparison, votes=told.votes, ranking=told.ranking, clips=clips, missing=missing)
+            self.left_out.append(f"{comparison_id} entry {entry.number}: {found}")
+        return found
+
+
+def _section(told: Told, contents: _Contents) -> Section:
+    comparison = told.comparison
+    clip_of = partial(contents.clip_of, comparison.id)
+    return Section(comparison=comparison, votes=told.votes, ranking=told.ranking, clip_of=clip_of)
 
 
 def _clip_of(entry: Entry) -> Clip | str:
@@ -106,7 +115,9 @@ def _clip_of(entry: Entry) -> Clip | str:
     if asset is None:
         return str((entry.error or {}).get("message") or f"it has no clip, it is {entry.state}")
     try:
-        content = asset.path.read_bytes()
+        path = asset.path
+        # One of another size need not be read to its end, which may be far away.
+        content = path.read_bytes() if path.stat().st_size == asset.size_bytes else b""
     except (StudioError, OSError):
         return "its file is not there any more"
     if hashlib.sha256(content).hexdigest() != asset.sha256:
@@ -114,13 +125,21 @@ def _clip_of(entry: Entry) -> Clip | str:
     return Clip(asset=asset, content=content)
 
 
-def _require_bearable(clips: Sequence[Clip]) -> None:
-    size = sum(len(clip.content) for clip in clips)
+def _require_bearable(assets: Sequence[Asset]) -> None:
+    """Refuse what is too large before any of it is read."""
+    size = sum(asset.size_bytes for asset in assets if _is_there(asset))
     if size > MAX_MEDIA_BYTES:
         raise RequestError(
             "the clips are too large for one page", field="comparison", got=f"{size / 2**20:.0f} MiB",
             allowed=f"up to {MAX_MEDIA_BYTES / 2**20:.0f} MiB", fix="write several reports",
         )  # fmt: skip
+
+
+def _is_there(asset: Asset) -> bool:
+    try:
+        return asset.is_there
+    except StudioError:  # nobody can tell now; it may be when its turn comes
+        return True
 
 
 def _write(path: Path, parts: Iterator[str]) -> tuple[str, int]:

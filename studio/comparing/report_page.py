@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -28,6 +28,7 @@ _CHECKS = {
     "unchecked": ("dull", "not checked"),
 }
 _VERDICTS = {"tie": "neither is better", "both_bad": "both are bad"}
+_PIECE_BYTES = 3 * 2**18  # whole groups of three, so that pieces of base64 can stand one after another
 _FACTS = (("seed", "seed"), ("num_inference_steps", "steps"), ("guidance_scale", "guidance"))
 
 
@@ -38,10 +39,11 @@ class Clip:
     asset: Asset
     content: bytes
 
-    @property
-    def data_uri(self) -> str:
-        """The file as an address that holds it."""
-        return f"data:{self.asset.mime_type};base64,{base64.b64encode(self.content).decode('ascii')}"
+    def data_uri(self) -> Iterator[str]:
+        """Yield, in pieces, an address that holds the file."""
+        yield f"data:{self.asset.mime_type};base64,"
+        for start in range(0, len(self.content), _PIECE_BYTES):
+            yield base64.b64encode(self.content[start : start + _PIECE_BYTES]).decode("ascii")
 
     @property
     def file_name(self) -> str:
@@ -51,13 +53,16 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One comparison of a report. clips: by the numbers of entries. missing: why others have none."""
+    """One comparison of a report.
+
+    clip_of: reads the clip of an entry, or returns a sentence on why it has none. It is asked once for each entry, in
+    their order, when the page comes to it: one clip at a time is held.
+    """
 
     comparison: Comparison
     votes: Sequence[Vote]
     ranking: Ranking
-    clips: Mapping[int, Clip]
-    missing: Mapping[int, str]
+    clip_of: Callable[[Entry], Clip | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +124,10 @@ def _section(section: Section, *, with_title: bool) -> Iterator[str]:
         f'<p class="prompt" dir="auto">{prompt}</p>{_asked(comparison)}'
         f"{f'<ul class=tags aria-label=Tags>{tags}</ul>' if tags else ''}"
     )
-    yield _controls() if section.clips else ""
+    yield _controls() if any(entry.asset is not None for entry in comparison.entries) else ""
     yield '<div class="clips">'
     for entry in comparison.entries:
-        yield from _entry(entry, section.clips.get(entry.number), section.missing.get(entry.number, ""))
+        yield from _entry(entry, section.clip_of(entry))
     yield "</div>"
     yield f'<div class="card"><h3>Ranking of the entries</h3>{ranking_part(section.ranking)}</div>'
     yield f'<div class="card"><h3>Votes</h3>{_votes(section)}</div></section>\n'
@@ -162,14 +167,14 @@ def _controls() -> str:
     )
 
 
-def _entry(entry: Entry, clip: Clip | None, reason: str) -> Iterator[str]:
+def _entry(entry: Entry, clip: Clip | str) -> Iterator[str]:
     yield f'<article id="entry-{entry.number}"><h3><span class="number">{entry.number}</span> {_text(entry.label)}</h3>'
-    if clip is None:
-        yield f'<p class="empty"><b>{_text(entry.state)}</b> {_text(reason, 600)}</p>'
+    if isinstance(clip, str):
+        yield f'<p class="empty"><b>{_text(entry.state)}</b> {_text(clip, 600)}</p>'
     else:
         yield from _screen(entry, clip)
     yield f"<dl>{''.join(_fact(name, words) for name, words in _facts(entry) if words)}</dl>"
-    if clip is not None and (failures := failure_lines(clip.asset.report)):
+    if isinstance(clip, Clip) and (failures := failure_lines(clip.asset.report)):
         items = "".join(f"<li>{_text(line, 400)}</li>" for line in failures)
         yield f'<div class="differences"><h4>Failed checks</h4><ul>{items}</ul></div>'
     if entry.differences:
@@ -184,7 +189,7 @@ def _screen(entry: Entry, clip: Clip) -> Iterator[str]:
     label = _text(f"Clip {entry.number}: {entry.label}")
     yield f'<div class="screen"><video controls muted playsinline width="{asset.width}" height="{asset.height}" '
     yield f'aria-label="{label}" data-frame-rate="{float(asset.frame_rate):.6f}" data-frames="{asset.num_frames}" src="'
-    yield clip.data_uri
+    yield from clip.data_uri()
     yield '"></video></div>'
     sound = '<button type="button" class="sound" aria-pressed="false" hidden>Sound</button>'
     yield (

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session, defer
 from studio.comparing.comparison import Comparison, Entry
 from studio.comparing.differences import Difference
 from studio.comparing.voting import Verdict, Vote
-from studio.errors import RequestError
+from studio.errors import NotFound
 from studio.jobs.job import Job, job_of_row
+from studio.jobs.owning import owner_rows
 from studio.library.asset import Asset, asset_of_row
 from studio.library.comparison_tables import ComparisonRow, EntryRow, VoteRow
 from studio.library.database import in_parts
@@ -22,7 +23,7 @@ from studio.library.store import Store
 from studio.library.tables import AssetRow, JobRow
 
 
-class UnknownComparison(RequestError):
+class UnknownComparison(NotFound):
     """The library has no comparison by this id."""
 
 
@@ -34,8 +35,18 @@ class ComparisonRows:
 
     # -- comparisons --------------------------------------------------------------------------------------------
 
-    def add(self, title: str, tags: list[str], request: dict[str, Any], entries: Iterable[dict[str, Any]]) -> str:
-        """Enter a comparison and return its id. entries: columns of `EntryRow` but for the comparison's id."""
+    def add(
+        self,
+        title: str,
+        tags: list[str],
+        request: dict[str, Any],
+        entries: Iterable[dict[str, Any]],
+        owner: str | None = None,
+    ) -> str:
+        """Enter a comparison and return its id. entries: columns of `EntryRow` but for the comparison's id.
+
+        owner: the account whose it is.
+        """
         now = datetime.now(UTC)
         comparison_id = f"{now:%Y%m%d-%H%M%S}-c{secrets.token_hex(4)}"
         listed = list(entries)
@@ -45,6 +56,7 @@ class ComparisonRows:
             session.add(row)
             session.flush()
             session.add_all([EntryRow(comparison_id=comparison_id, **columns) for columns in listed])
+            session.add_all(owner_rows(comparison_id, owner))
 
         self._store.database.retrying(work)
         return comparison_id
@@ -124,6 +136,12 @@ class ComparisonRows:
                     query = query.where(VoteRow.voter == voter)
                 found += [_vote_of(row) for row in session.scalars(query)]
         return sorted(found, key=lambda vote: (vote.created_at, vote.id))
+
+    def count_votes(self, comparison_id: str, voter: str) -> int:
+        """Return how many votes one voter cast on a comparison."""
+        is_theirs = (VoteRow.comparison_id == comparison_id) & (VoteRow.voter == voter)
+        with self._store.database.read() as session:
+            return session.scalar(sa.select(sa.func.count()).select_from(VoteRow).where(is_theirs)) or 0
 
     def models_of(self, comparison_ids: Sequence[str]) -> dict[tuple[str, int], str]:
         """Return the model of each entry, by comparison and number."""

@@ -59,6 +59,7 @@ class CompareWish:
     The same model may come several times with other changes. title: up to 200 characters. tags: up to 16 words of up to
     40 characters, kept in lower case; rankings can be made of one tag. priority, on_fail: of every job. max_cost: of
     all remote clips together; a comparison that may cost more, or nobody knows what, is refused.
+    owner: the account whose the comparison and its jobs are; None for whoever sits at this machine.
     """
 
     base: GenerationRequest
@@ -68,6 +69,7 @@ class CompareWish:
     priority: int = 0
     on_fail: Policy | None = None
     max_cost: Money | None = None
+    owner: str | None = None
 
     def require_sense(self) -> None:
         """Raise a `RequestError` for what no comparison could be."""
@@ -89,7 +91,7 @@ class CompareWish:
 
     def job_wish(self) -> JobWish:
         """Return how each job is to be run."""
-        return JobWish(priority=self.priority, on_fail=self.on_fail, max_cost=self.max_cost)
+        return JobWish(priority=self.priority, on_fail=self.on_fail, max_cost=self.max_cost, owner=self.owner)
 
 
 def clean_title(title: str) -> str:

@@ -72,15 +72,18 @@ def write_gif(walk: Walk, destination: Path, *, width: int, height: int, frame_r
 
 
 def write_webp(walk: Walk, destination: Path, *, width: int, height: int, frame_rate: Fraction) -> EncodedFacts:
-    """Write frames as an animated WebP that loops for ever. The encoder holds what it has encoded until the end.
+    """Write frames as an animated WebP that loops for ever.
 
+    Every frame is a picture of its own, also where it repeats the one before: libwebp's own animation encoder makes
+    such frames one, and the file would have fewer than the clip. What did not change at all is left transparent.
     walk: starts a walk through the (H, W, 3) uint8 RGB frames. Raises as `encode_video` does.
     """
     partial = destination.with_name(f".{destination.name}.partial")
     with removed_afterwards(partial):
         command = [
-            *(executable(), *QUIET, *raw_input((width, height), frame_rate), "-vf", "format=bgra"),
-            *("-c:v", "libwebp_anim", "-lossless", "0", "-quality", str(_WEBP_QUALITY), "-compression_level", "4"),
+            *(executable(), *QUIET, *raw_input((width, height), frame_rate), "-vf", "format=yuva420p"),
+            *("-c:v", "libwebp", "-lossless", "0", "-quality", str(_WEBP_QUALITY), "-compression_level", "4"),
+            *("-cr_threshold", "1", "-cr_size", "16"),
             *("-fps_mode", "passthrough", "-loop", "0", "-fflags", "+bitexact", "-f", "webp", f"file:{partial}"),
         ]
         num_frames = feed(command, _contiguous(walk(), width, height))

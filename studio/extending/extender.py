@@ -204,7 +204,8 @@ def _job_wish(work: _Work, number: int) -> JobWish:
     """A visible label is drawn into the finished clip alone; drawn into a window, the next would go on from it."""
     most, wish = work.wish.max_cost, work.wish
     share = None if most is None else replace(most, amount=most.amount / work.course.num_windows)
-    return JobWish(client_key=work.run.key(number), label="none", on_fail=wish.on_fail, max_cost=share)
+    key = work.run.key(number)
+    return JobWish(client_key=key, label="none", on_fail=wish.on_fail, max_cost=share, owner=wish.owner)
 
 
 def _told_of(where: str, observe: Observer) -> Observer:

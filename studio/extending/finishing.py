@@ -88,7 +88,8 @@ class Finisher:
 
     def _enter(self, request: ResolvedRequest) -> None:
         """Enter the job as one whose clip is made and not sealed: should we die now, it says what is true."""
-        new = NewJob(id=self.job_id, resolved=request, terms=self._terms(), pool=LOCAL)
+        wish = JobWish(owner=self.wish.owner)
+        new = NewJob(id=self.job_id, resolved=request, terms=self._terms(), pool=LOCAL, wish=wish)
         told = {"type": "SealFailed", "message": "joined, and not sealed yet", "field": None, "got": None,
                 "allowed": None, "fix": f"`studio quarantine retry {self.job_id}`"}  # fmt: skip
         with self.shop.roll.enlist(WorkerCard(device="cpu", is_resident=False)) as badge:

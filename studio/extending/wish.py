@@ -31,6 +31,7 @@ class ExtendWish:
     num_frames: of each window, those that overlap included. seed: of the first window; None draws one.
     keeps_windows: the windows stay in the library as clips of their own; those that a provider made always do.
     label, on_fail: as for any clip; None takes the setting. max_cost: of all windows together.
+    owner: the account whose its jobs and the finished clip are; None for whoever sits at this machine.
     """
 
     clip: str
@@ -51,6 +52,7 @@ class ExtendWish:
     label: VisibleLabel | None = None
     on_fail: Policy | None = None
     max_cost: Money | None = None
+    owner: str | None = None
 
     def require_sense(self) -> None:
         """Raise `UnsupportedValue` for what no clip and no model could grant."""
@@ -67,7 +69,7 @@ class ExtendWish:
     def digest(self, clip_sha256: str, model: str) -> str:
         """Return what tells this extension from others, 32 hex digits: the same wish again goes on with the same.
 
-        Not what decides about the finished file alone: label, policy, costs, and whether the windows are kept.
+        Not what decides about the finished file alone: label, policy, costs, owner, and whether the windows are kept.
         """
         facts = {
             "clip": clip_sha256,

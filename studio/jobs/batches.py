@@ -13,8 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
-from studio.errors import RequestError
+from studio.errors import NotFound
 from studio.jobs.job import Job, Progress, job_of_row
+from studio.jobs.owning import owner_rows
 from studio.jobs.spending import UNPAID
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.asset import Asset, asset_of_row
@@ -23,7 +24,7 @@ from studio.library.store import Store
 from studio.library.tables import AssetRow, AttemptRow, BatchRow, JobRow
 
 
-class UnknownBatch(RequestError):
+class UnknownBatch(NotFound):
     """No batch has this id, and none was run from this file."""
 
 
@@ -114,14 +115,14 @@ class BatchRows:
 
     # -- batches ------------------------------------------------------------------------------------------------
 
-    def add(self, path: Path, digest: str, budget: dict[str, Any] | None) -> Batch:
-        """Enter a new run of a file."""
+    def add(self, path: Path, digest: str, budget: dict[str, Any] | None, owner: str | None = None) -> Batch:
+        """Enter a new run of a file. owner: the account whose it is."""
         now = datetime.now(UTC)
         batch_id = f"{now:%Y%m%d-%H%M%S}-b{secrets.token_hex(3)}"
         with self._store.transaction() as session:
             number = 1 + (session.scalar(sa.select(sa.func.max(BatchRow.number))) or 0)
             row = BatchRow(id=batch_id, number=number, path=str(path), digest=digest, budget=budget, created_at=now)
-            session.add(row)
+            session.add_all([row, *owner_rows(batch_id, owner)])
             session.flush()
             return _batch_of_row(row)
 

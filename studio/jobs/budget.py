@@ -95,7 +95,7 @@ def require_room_for_new(store: Store, settings: Settings, jobs: Iterable[NewJob
     """
     remote = [job for job in jobs if job.pool == REMOTE]
     for job in remote:
-        _require_within_wish(job)
+        require_within_wish(job)
     if not remote or not standing_budgets(settings):
         return
     keys = [job.wish.client_key for job in remote if job.wish.client_key is not None]
@@ -157,7 +157,8 @@ def left_of(session: Session, budget: Budget) -> tuple[Money, Money]:
     return Money(amount=gone, currency=currency), Money(amount=left, currency=currency)
 
 
-def _require_within_wish(job: NewJob) -> None:
+def require_within_wish(job: NewJob) -> None:
+    """Raise `OverBudget` where a job may cost more than was wished for it, or nobody knows what."""
     if job.wish.max_cost is None:
         return
     budget = Budget(name="this clip", money=job.wish.max_cost, setting=_WISH)

@@ -23,6 +23,7 @@ from studio.jobs.quarantine import InWork
 from studio.jobs.queue import QUEUE_PAUSED, NewJob
 from studio.jobs.reclaim import Reclaimed, reclaim
 from studio.jobs.refusals import moderated, not_now, ordered, require_fitting
+from studio.jobs.rewriting import changed, terms_of
 from studio.jobs.roll import WorkerView
 from studio.jobs.spending import forget_job
 from studio.jobs.states import FINAL, FailureReason, JobState
@@ -32,7 +33,6 @@ from studio.library.store import new_id
 from studio.library.tables import AttemptRow, JobRow, SwitchRow
 from studio.people.ownership import disown_gone
 from studio.request import GenerationRequest, ResolvedRequest
-from studio.revision import revised, wish_of
 from studio.spending.ledger import REMOTE, leave_orders
 
 # What a model failed at, or a provider that says no more than that: its order is over, another one is paid anew.
@@ -101,12 +101,9 @@ class JobDesk:
         with self._store.database.read() as session:
             rows = list(session.scalars(query)) if job_id else []
             if len(rows) != 1:
-                raise UnknownJob(
-                    "several jobs begin like this" if rows else "no such job",
-                    field="job",
-                    got=job_id or "an empty id",
-                    fix="`studio queue list` shows the ids",
-                )
+                what = "several jobs begin like this" if rows else "no such job"
+                fix = "`studio queue list` shows the ids"
+                raise UnknownJob(what, field="job", got=job_id or "an empty id", fix=fix)
             made = sa.select(AttemptRow).where(AttemptRow.job_id == rows[0].id).order_by(AttemptRow.number)
             return job_of_row(rows[0], list(session.scalars(made)))
 
@@ -218,18 +215,29 @@ class JobDesk:
             raise not_now(self.job(job.id), "moved", (JobState.QUEUED,))
         return self.job(job.id)
 
-    def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
-        """Change fields of a waiting job's request. Raises what is wrong with them; then the job is as it was."""
+    def change(self, job_id: str, changes: Mapping[str, Any], wish: JobWish | None = None) -> Job:
+        """Change fields of a waiting job's request. Raises what is wrong with them; then the job is as it was.
+
+        wish: priority, policy, label and most it may cost from now on; None leaves them.
+        """
         job = self.job(job_id)
         if job.state != JobState.QUEUED:
             raise not_now(job, "changed", (JobState.QUEUED,))
-        return self._rewrite(job, "changed", changes, {})
+        return self._rewrite(job, "changed", changes, {}, wish)
 
-    def retry(self, job_id: str, changes: Mapping[str, Any] | None = None, *, order_again: bool = False) -> Job:
+    def retry(
+        self,
+        job_id: str,
+        changes: Mapping[str, Any] | None = None,
+        wish: JobWish | None = None,
+        *,
+        order_again: bool = False,
+    ) -> Job:
         """Put a job that failed or was canceled into the queue again, at its end.
 
         It goes on from the last stage that was kept, unless fields of its request are changed. What was ordered from a
-        provider is asked for again, not ordered again, unless that order has come to nothing.
+        provider is asked for again, not ordered again, unless that order has come to nothing. wish: see `change`; it
+        counts with changes alone.
         order_again: order it anew, although the first order may have been taken, and be paid for.
         """
         self._shop.runner.recover()
@@ -247,7 +255,7 @@ class JobDesk:
         if is_moderated and not changes and not order_again:
             raise moderated(job)
         if changes:
-            return self._rewrite(job, "retried", changes, again, order_again=order_again)
+            return self._rewrite(job, "retried", changes, again, wish, order_again=order_again)
         with self._shop.quarantine.lock(job.id):
             self._shop.inputs.keep(job.id, ResolvedRequest.from_json(job.request))
             if order_again or self._is_order_over(job):
@@ -318,13 +326,7 @@ class JobDesk:
                     raise
 
     def _change(
-        self,
-        job: Job,
-        what: str,
-        states: Sequence[JobState],
-        *,
-        is_ordered_anew: bool = False,
-        **changes: Any,
+        self, job: Job, what: str, states: Sequence[JobState], *, is_ordered_anew: bool = False, **changes: Any
     ) -> Job:
         """Change a row that is still in one of these states. is_ordered_anew: what it cost so far is kept elsewhere."""
 
@@ -346,7 +348,14 @@ class JobDesk:
         return self.job(job.id)
 
     def _rewrite(
-        self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any], *, order_again: bool = False
+        self,
+        job: Job,
+        what: str,
+        changes: Mapping[str, Any],
+        more: Mapping[str, Any],
+        wish: JobWish | None,
+        *,
+        order_again: bool = False,
     ) -> Job:
         """Change a job's request, and with it other columns; what was made for the old one is deleted after that.
 
@@ -359,38 +368,26 @@ class JobDesk:
             saved = newest_order(again.operation, self._shop.quarantine.operation(job.id))
             if is_open_order(saved) and not order_again:
                 raise ordered(again)
-            job = self._rewrite_alone(again, what, changes, more)
+            job = self._rewrite_alone(again, what, changes, more, wish)
             # Should we die just here: a raw clip that was made for another request is not taken for this one.
             self._shop.quarantine.forget_stages(job.id)
         return job
 
-    def _rewrite_alone(self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any]) -> Job:
+    def _rewrite_alone(
+        self, job: Job, what: str, changes: Mapping[str, Any], more: Mapping[str, Any], wish: JobWish | None
+    ) -> Job:
         old = ResolvedRequest.from_json(job.request)
-        resolved = self._changed(job, old, changes)
+        resolved = changed(self._shop, job, old, changes)
         self._shop.require_ready(resolved.model)
         owner = {item.sha256: item.path for item in old.conditionings}
         items = (replace(item, path=owner.get(item.sha256, item.path)) for item in resolved.conditionings)
-        fresh = self.new_job(resolved, JobWish(on_fail=None if job.terms is None else job.terms.policy))
-        columns = {
-            "request": replace(resolved, conditionings=tuple(items)).as_json(),
-            "model": resolved.model,
-            "pool": fresh.pool,
-            "estimate": fresh.estimate,
-        }
+        fresh = self.new_job(resolved, wish or JobWish(on_fail=None if job.terms is None else job.terms.policy))
+        columns = {**more, "model": resolved.model, "pool": fresh.pool, "estimate": fresh.estimate}
+        columns["request"] = replace(resolved, conditionings=tuple(items)).as_json()
+        if wish is not None:
+            columns |= terms_of(job, fresh)
         self._shop.inputs.keep(job.id, resolved)
-        return self._change(job, what, (job.state,), is_ordered_anew=True, **columns, **more)
-
-    def _changed(self, job: Job, old: ResolvedRequest, changes: Mapping[str, Any]) -> ResolvedRequest:
-        """Return a job's request with some fields changed, and checked anew."""
-        kept = wish_of(self._shop.inputs.of(job.id, old))
-        is_other_model = changes.get("model", old.model) != old.model
-        more: dict[str, Any] = {}
-        if is_other_model or "conditionings" in changes:
-            more["task"] = changes.get("task")  # what can be done follows from the model and the pictures
-        more["options"] = {**({} if is_other_model else old.options), **changes.get("options", {})}
-        spec = next((row for row in self._shop.registry.catalog if row.id == old.model), None)
-        request = revised(kept, {**changes, **more}, spec)
-        return self._shop.registry.generator(request.model).resolve(request)
+        return self._change(job, what, (job.state,), is_ordered_anew=True, **columns)
 
     def _switch(self, *, is_on: bool) -> None:
         def work(session: Session) -> None:

@@ -26,12 +26,20 @@ class Glimpse:
     content: bytes
 
 
-def write_glimpse(session: Session, job_id: str, preview: Preview, number: int) -> None:
-    """Put a picture in the place of the job's last one. It is small: a larger one is thinned out to 512 pixels."""
+def drawn(preview: Preview) -> bytes:
+    """Return a picture as a small JPEG file: a larger one is thinned out to 512 pixels.
+
+    It comes from a model, perhaps of a plug-in: raises whatever comes of one that is no picture.
+    """
     step = -(-max(preview.image.shape[:2]) // _MAX_SIDE)
     stream = io.BytesIO()
     PIL.Image.fromarray(preview.image[::step, ::step]).save(stream, "JPEG", quality=_QUALITY)
-    session.merge(GlimpseRow(job_id=job_id, number=number, mime_type="image/jpeg", content=stream.getvalue()))
+    return stream.getvalue()
+
+
+def write_glimpse(session: Session, job_id: str, content: bytes, number: int) -> None:
+    """Put a picture in the place of the job's last one. content: as `drawn` returned it."""
+    session.merge(GlimpseRow(job_id=job_id, number=number, mime_type="image/jpeg", content=content))
 
 
 def forget_glimpse(store: Store, job_id: str) -> None:

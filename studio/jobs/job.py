@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from studio.config import Settings, VisibleLabel
 from studio.consistency.policy import Policy
-from studio.errors import RequestError
+from studio.errors import NotFound
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.tables import AttemptRow, JobRow
 from studio.media import Preview
@@ -18,7 +18,7 @@ from studio.spending.money import Money
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 
 
-class UnknownJob(RequestError):
+class UnknownJob(NotFound):
     """The queue has no job by this id."""
 
 
@@ -58,6 +58,8 @@ class JobWish:
     on_fail: what happens if the clip fails a check, label: what is drawn into it; None takes the setting.
     batch_id, entry: the batch it belongs to, and its number there, from 1.
     max_cost: one that is estimated to cost more, or nobody knows what, is not taken.
+    owner: name of the account whose the job is; None for whoever sits at this machine. A known client key's job keeps
+    its own.
     """
 
     priority: int = 0
@@ -67,6 +69,7 @@ class JobWish:
     batch_id: str | None = None
     entry: int | None = None
     max_cost: Money | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,10 @@ class Terms:
             prompt_policy=settings.prompt_policy.value,
             training_use=settings.training_use,
         )
+
+    def renewed(self, fresh: Terms) -> Terms:
+        """Return the terms of a job whose policy and label somebody changed; the rest stays as it was decided."""
+        return replace(self, policy=fresh.policy, label=fresh.label)
 
     def as_json(self) -> dict[str, Any]:
         """Return what is kept in the job's row."""

@@ -12,12 +12,16 @@ from studio.errors import UnsupportedValue
 from studio.jobs.job import Job, has_open_order, job_of_row
 from studio.jobs.states import JobState
 from studio.library.database import in_parts
+from studio.library.people_tables import OwnerRow
 from studio.library.store import Store
 from studio.library.tables import JobRow
 
 # Jobs that began and ended between two looks are among the latest.
 _LATEST = 200
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
+_SHOWN = (JobState.RUNNING, JobState.QUEUED, JobState.HELD)
+_ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
+_MOST_WAITING, _MOST_IN_WORK, _MOST_OWN, _MOST_ENDED = 200, 500, 50, 40
 _SIGNS = (
     JobRow.id, JobRow.state, JobRow.reason, JobRow.is_paused, JobRow.asked, JobRow.model, JobRow.priority,
     JobRow.progress,
@@ -76,6 +80,36 @@ class JobOverview:
             if after is not None:
                 query = query.where(_beyond(session.get(JobRow, after), after, oldest_first=oldest_first))
             return [job_of_row(row) for row in session.scalars(query.limit(limit))]
+
+    def board(self, owner: str | None) -> list[Job]:
+        """Return what a page shows of the queue, each job once: running, waiting in the line's order, held, ended.
+
+        Up to 500 that run, 500 that are held, 200 that wait and 40 that ended, and besides these the newest 50 open and
+        40 ended ones of an account, however many others stand before them. owner: None takes the newest of all.
+        """
+        line = (JobRow.priority.desc(), JobRow.position, JobRow.id)
+        newest = (JobRow.created_at.desc(), JobRow.id.desc())
+        theirs = sa.select(OwnerRow.thing_id).where(OwnerRow.account == owner)
+        mine = sa.true() if owner is None else JobRow.id.in_(theirs)
+        is_open, is_ended = JobRow.state.in_(_SHOWN), JobRow.state.in_(_ENDED)
+        # What a worker takes up between two queries is found by the later one.
+        queries = [
+            sa.select(JobRow).where(JobRow.state == JobState.QUEUED).order_by(*line).limit(_MOST_WAITING),
+            sa.select(JobRow).where(mine, is_open).order_by(*newest).limit(_MOST_OWN),
+            *(sa.select(JobRow).where(JobRow.state == state).order_by(*line).limit(_MOST_IN_WORK)
+              for state in (JobState.RUNNING, JobState.HELD)),
+            sa.select(JobRow).where(is_ended).order_by(*newest).limit(_MOST_ENDED),
+            sa.select(JobRow).where(mine, is_ended).order_by(*newest).limit(_MOST_ENDED),
+        ]  # fmt: skip
+        found: dict[str, Job] = {}
+        for query in queries:
+            with self._store.database.read() as session:
+                found |= {row.id: job_of_row(row) for row in session.scalars(query)}
+        waiting = [job for job in found.values() if job.state in _SHOWN]
+        ended = [job for job in found.values() if job.state in _ENDED]
+        waiting.sort(key=lambda job: (_SHOWN.index(job.state), -job.priority, job.position, job.id))
+        ended.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+        return [*waiting, *ended]
 
     def signs(self, watched: Collection[str] = ()) -> dict[str, JobSign]:
         """Return the signs, by id, of the jobs that are not finished, of the latest, and of those `watched`."""

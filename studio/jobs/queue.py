@@ -15,6 +15,7 @@ from studio.errors import StoreTaken
 from studio.jobs.advice import interrupted
 from studio.jobs.job import JobWish, Progress, Terms, UnknownJob, has_open_order
 from studio.jobs.lease import Lease, LeaseLost
+from studio.jobs.owning import owner_rows
 from studio.jobs.states import FINAL, FailureReason, JobState
 from studio.library.database import in_parts
 from studio.library.store import Store
@@ -28,10 +29,7 @@ MAX_DEATHS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """A job to be put into the queue. pool: local or remote.
-
-    estimate: amount and currency of one clip, None where unknown.
-    """
+    """A job to be put into the queue. pool: local or remote. estimate: amount and currency of one clip, if known."""
 
     id: str
     resolved: ResolvedRequest
@@ -77,7 +75,7 @@ class JobQueue:
                 if job.wish.client_key in known:
                     continue
                 position += 1
-                session.add(_row_of(job, position))
+                session.add_all([_row_of(job, position), *owner_rows(job.id, job.wish.owner)])
                 if job.wish.client_key is not None:
                     known[job.wish.client_key] = job.id
         return [known.get(job.wish.client_key or "", job.id) for job in jobs]
@@ -87,7 +85,7 @@ class JobQueue:
         with self._store.transaction() as session:
             row = _row_of(job, _last_position(session) + 1)
             row.is_attended = True
-            session.add(row)
+            session.add_all([row, *owner_rows(job.id, job.wish.owner)])
             session.flush()
             return _take(session, row, worker)
 

@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from studio.disk import write_durably
 from studio.errors import StudioError
-from studio.jobs.glimpse import forget_glimpse, write_glimpse
+from studio.jobs.glimpse import drawn, forget_glimpse, write_glimpse
 from studio.jobs.job import Progress
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.queue import JobQueue
@@ -88,6 +88,7 @@ class Badge:
         self._progress: Progress | None = None
         self._written: Progress | None = None
         self._glimpses = 0
+        self._is_odd = False  # the job in hand showed what is no picture, and the log has it
         self._asked: str | None = None
         self._is_lost = False
         self._lock = threading.Lock()
@@ -111,7 +112,7 @@ class Badge:
         with self._lock:
             self._lease, self._asked, self._is_lost = lease, None, False
             self._progress = self._written = None
-            self._glimpses = 0
+            self._glimpses, self._is_odd = 0, False
             self.row.job_id, self.row.model = lease.job_id, model
         try:
             yield
@@ -174,12 +175,25 @@ class Badge:
         progress = self._progress
         if self._lease is None or self._is_lost or progress is None or progress == self._written:
             return
+        picture = self._picture(progress)  # before the transaction, which it would make longer
         with self._store.transaction() as session:
             self._queue.report(session, self._lease, progress)
-            if progress.preview is not None:
+            if picture is not None:
                 self._glimpses += 1
-                write_glimpse(session, self._lease.job_id, progress.preview, self._glimpses)
+                write_glimpse(session, self._lease.job_id, picture, self._glimpses)
         self._written = progress
+
+    def _picture(self, progress: Progress) -> bytes | None:
+        """Return the picture to show, None of what is none: the clip may be right all the same."""
+        if progress.preview is None:
+            return None
+        try:
+            return drawn(progress.preview)
+        except Exception:  # whatever a plug-in shows
+            if not self._is_odd:
+                _log.debug("job %s showed what is no picture", self.row.job_id, exc_info=True)
+            self._is_odd = True
+            return None
 
 
 class WorkerRoll:

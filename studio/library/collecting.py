@@ -10,16 +10,19 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from studio.errors import RequestError, UnsupportedValue
+from studio.errors import NotFound, UnsupportedValue
 from studio.library.curation_tables import CollectedRow, CollectionRow
 from studio.library.database import in_parts
 from studio.library.store import Store, UnknownAsset, new_id
 from studio.library.tables import AssetRow
 
 MAX_NAME_CHARACTERS = 80
+# Unicode categories of what shows nothing by itself: formats, separators, marks on other letters.
+_INVISIBLE = frozenset(("Cf", "Zs", "Zl", "Zp", "Mn", "Me", "Cs"))
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-class UnknownCollection(RequestError):
+class UnknownCollection(NotFound):
     """There is no such collection."""
 
 
@@ -129,7 +132,9 @@ def require_assets(session: Session, ids: Iterable[str]) -> list[str]:
 
 def _name(text: str) -> str:
     words = unicodedata.normalize("NFC", " ".join(text.split()))
-    if not words or any(unicodedata.category(item) == "Cc" for item in words):
+    kinds = {unicodedata.category(item) for item in words}
+    # A control of direction would turn round what a page writes after the name.
+    if "Cc" in kinds or kinds <= _INVISIBLE or not _BIDI_CONTROLS.isdisjoint(words):
         raise UnsupportedValue("this is no name", field="name", got=repr(text), allowed="printable text")
     if len(words) > MAX_NAME_CHARACTERS:
         raise UnsupportedValue("too long", field="name", got=f"{len(words)} characters",

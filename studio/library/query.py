@@ -20,6 +20,8 @@ MAX_SEARCH_CHARACTERS = 1000
 MAX_RATING = 5
 KINDS = ("video", "animation", "picture", "sound")
 STANDINGS = ("passed", "flagged", "released", "inconclusive", "unchecked")
+# A database counts no years before the first or after the 9999th, and a time zone may lead beyond them.
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000
 
 
 class Order(StrEnum):
@@ -64,6 +66,9 @@ class LibraryQuery:
         for field, moment in (("since", self.since), ("until", self.until)):
             if moment is not None and moment.tzinfo is None:
                 raise UnsupportedValue("a time without a time zone", field=field, got=moment, allowed="one with a zone")
+            if moment is not None and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+                years = f"{_FIRST_YEAR} to {_LAST_YEAR}"
+                raise UnsupportedValue("nothing was made in this year", field=field, got=moment.year, allowed=years)
 
 
 def words_of(text: str) -> list[str]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, defer
 
 from studio.config import Settings
-from studio.errors import RequestError
+from studio.errors import NotFound
 from studio.jobs.states import JobState
 from studio.library.asset import Asset, asset_of_row
 from studio.library.database import Database
@@ -25,7 +25,7 @@ from studio.library.tables import AssetRow, JobRow
 _WITHOUT_MANIFEST = sa.select(AssetRow).options(defer(AssetRow.manifest_store))
 
 
-class UnknownAsset(RequestError):
+class UnknownAsset(NotFound):
     """The library holds nothing by this id."""
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from studio.errors import RequestError, UnsupportedValue
+from studio.errors import NotFound, UnsupportedValue
 from studio.library.people_tables import AccountRow
 
 MIN_PASSWORD, MAX_PASSWORD = 10, 1024
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z0-9._-]{1,40}", re.ASCII)
 _OBVIOUS = ("password", "passw0rd", "1234567890", "0123456789", "qwertyuiop", "letmein")
 
 
-class UnknownAccount(RequestError):
+class UnknownAccount(NotFound):
     """Nobody has this name."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from studio.errors import RequestError, UnsupportedValue
+from studio.errors import NotFound, UnsupportedValue
 from studio.jobs.job import Job, job_of_row
 from studio.library.people_tables import OwnerRow, PresetRow
 from studio.library.store import Store, new_id
@@ -22,7 +22,7 @@ MAX_NAME, MAX_PRESETS = 80, 100
 _JOBS_READ = 400
 
 
-class UnknownPreset(RequestError):
+class UnknownPreset(NotFound):
     """Nobody keeps values under this name."""
 
 

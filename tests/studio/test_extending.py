@@ -28,6 +28,7 @@ from studio.jobs.states import JobState
 from studio.library.asset import Asset
 from studio.library.store import UnknownAsset
 from studio.media import Audio, FrameClip, Image, iter_frames, probe_video, read_image
+from studio.people.account import Role as AccountRole
 from studio.provenance.inspect import C2paReading
 from studio.recipe import recipe_of
 from studio.registry import Registry
@@ -168,6 +169,19 @@ def test_windows_that_are_finished_are_not_made_again(studio: Studio, clip: Asse
     assert extension.windows[0].asset.id == first.id
     assert extension.asset.seed == first.seed  # which was drawn by the first call
     assert any("goes on from there" in text for text in told)
+
+
+def test_windows_are_somebodys_while_they_are_made_and_after_one_failed(studio: Studio, clip: Asset) -> None:
+    for name in ("anna", "berta"):
+        studio.people.add(name, "tulip engine waltz", AccountRole.CREATOR)
+    with pytest.raises(GenerationFailed):
+        extend(studio, clip.id, "faltering", windows=2, owner="anna")
+    windows = [job for job in studio.desk.jobs() if (job.client_key or "").startswith("extend:")]
+    assert {job.state for job in windows} == {JobState.SUCCEEDED, JobState.FAILED}
+    assert {studio.people.owner(job.id) for job in windows} == {"anna"}
+    longer, _ = extend(studio, clip.id, "faltering", windows=2, keeps_windows=True, owner="berta")
+    assert studio.people.owner(longer.asset.id) == "berta"
+    assert {studio.people.owner(job.id) for job in windows} == {"anna"}
 
 
 def test_a_joined_clip_that_waits_is_sealed_without_being_joined_again(

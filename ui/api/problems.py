@@ -19,25 +19,21 @@ from studio.errors import (
     MissingKey,
     MissingPackage,
     MissingWeights,
+    NotFound,
     ProviderFailed,
     RequestError,
     StoreBusy,
     StudioError,
-    UnknownModel,
     WeightsMismatch,
 )
 from studio.jobs.budget import OverBudget
-from studio.jobs.job import UnknownJob
 from studio.jobs.quarantine import InWork
-from studio.library.store import UnknownAsset
 from studio.people.visitor import NotAllowed
 from studio.redaction import redacted
 
 # The first that fits decides. What a model lacks here is a conflict: the same request may do once it is mended.
 _STATUSES: tuple[tuple[type[StudioError], int], ...] = (
-    (UnknownJob, 404),
-    (UnknownAsset, 404),
-    (UnknownModel, 404),
+    (NotFound, 404),
     (NotAllowed, 403),
     (InWork, 409),
     (OverBudget, 409),

@@ -143,13 +143,14 @@ def hand_in(studio: Studio, looked: Looked, owner: str | None, *, again: bool = 
     rows = BatchRows(studio.store)
     with _alone_with(studio, looked.place):
         known = None if again else rows.latest(looked.place)
-        batch = known or rows.add(looked.place, looked.digest, None)
+        batch = known or rows.add(looked.place, looked.digest, None, owner)
         there = {job.key for job in rows.glances(batch.id, with_left=True)}
-        wishes = [(item.resolved, _wish(batch, item.entry)) for item in looked.ready if item.entry.key not in there]
+        wishes = [
+            (item.resolved, _wish(batch, item.entry, owner)) for item in looked.ready if item.entry.key not in there
+        ]
         if wishes:
             studio.desk.submit_many(wishes)
         jobs = tuple(rows.glances(batch.id, with_left=True))
-        studio.people.own_all([batch.id, *(job.id for job in jobs)], owner)
     return HandedIn(batch=batch, jobs=jobs, fresh=len(wishes))
 
 
@@ -262,7 +263,7 @@ def _place(studio: Studio, upload: Upload, digest: str) -> Path:
     return studio.settings.home / "batches" / hashlib.sha256(same).hexdigest()[:32] / upload.name
 
 
-def _wish(batch: Batch, entry: BatchEntry) -> JobWish:
+def _wish(batch: Batch, entry: BatchEntry, owner: str | None) -> JobWish:
     return JobWish(
         priority=entry.priority,
         client_key=client_key(batch.id, entry.key),
@@ -270,6 +271,7 @@ def _wish(batch: Batch, entry: BatchEntry) -> JobWish:
         label=entry.label,
         batch_id=batch.id,
         entry=entry.number,
+        owner=owner,
     )
 
 

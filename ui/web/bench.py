@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from studio.app import Studio
-from studio.errors import RequestError
+from studio.errors import NotFound
 from studio.recipe import Recipe
 from ui.web.estimating import Estimator
 from ui.web.extensions import Extensions
@@ -20,7 +20,7 @@ from ui.web.words import say
 MAX_RECIPES, RECIPE_SECONDS = 50, 3600.0
 
 
-class RecipeGone(RequestError):
+class RecipeGone(NotFound):
     """What a dropped file told is no longer kept."""
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from studio.errors import Canceled
+from studio.errors import Canceled, GenerationFailed
 from studio.library.asset import Asset
 from studio.library.bundle import Bundles, Sink
 from ui.api.problems import Refusal
@@ -27,6 +29,7 @@ MAX_AT_ONCE, MAX_WAITING = 3, 6
 _PIECES_AHEAD = 8
 # Whoever takes nothing for so long has gone.
 _PATIENCE_SECONDS = 120.0
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,12 @@ class Tickets:
         return order.ids
 
 
-def pieces(bundles: Bundles, assets: Sequence[Asset]) -> Iterator[bytes]:
-    """Yield the ZIP, while a thread makes it a few pieces ahead. Raises what the making does."""
-    line = _Line()
+def pieces(bundles: Bundles, assets: Sequence[Asset], patience: float = _PATIENCE_SECONDS) -> Iterator[bytes]:
+    """Yield the ZIP, while a thread makes it a few pieces ahead. Raises what the making does.
+
+    patience: seconds after which whoever takes nothing has gone; what is asked for later ends in `GenerationFailed`.
+    """
+    line = _Line(patience)
     thread = threading.Thread(target=line.fill, args=(bundles, assets), daemon=True)
     thread.start()
     try:
@@ -77,27 +83,45 @@ def pieces(bundles: Bundles, assets: Sequence[Asset]) -> Iterator[bytes]:
 class _Line:
     """A pipe of bounded length from the thread that writes to the one that sends."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
         self.gone = threading.Event()
+        self._patience = patience
+        self._over = threading.Event()
         self._pieces: queue.Queue[bytes | Exception | None] = queue.Queue(_PIECES_AHEAD)
 
     def __iter__(self) -> Iterator[bytes]:
-        while (piece := self._pieces.get()) is not None:
+        while (piece := self._next()) is not None:
             if isinstance(piece, Exception):
                 raise piece
             yield piece
 
+    def _next(self) -> bytes | Exception | None:
+        """Return the next piece, None at the end. Raises `GenerationFailed` where the maker gave up before its end."""
+        while True:
+            is_over = self._over.is_set()  # asked first: what is put before it is over is still found
+            try:
+                return self._pieces.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if is_over:
+                    raise GenerationFailed("the download was too slow", fix="start it again") from None
+
     def fill(self, bundles: Bundles, assets: Sequence[Asset]) -> None:
-        """Write the ZIP, and then its end, or why there is none."""
+        """Write the ZIP, and then its end, or why there is none. When it gives up, nothing more is put."""
+        try:
+            with suppress(Canceled):
+                self._put(self._made(bundles, assets))
+        finally:
+            self._over.set()
+
+    def _made(self, bundles: Bundles, assets: Sequence[Asset]) -> Exception | None:
         sink: Sink = self
         try:
             bundles.write(assets, sink, is_canceled=self.gone.is_set)
         except Canceled:
-            return
+            raise
         except Exception as error:
-            self._put(error)
-        else:
-            self._put(None)
+            return error
+        return None
 
     def write(self, data: bytes, /) -> int:
         """Take some bytes; wait while nobody takes those before. Raises `Canceled` when nobody will."""
@@ -108,10 +132,10 @@ class _Line:
         """Nothing is held back."""
 
     def _put(self, piece: bytes | Exception | None) -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         while not self.gone.is_set() and time.monotonic() < deadline:
             try:
-                self._pieces.put(piece, timeout=0.5)
+                self._pieces.put(piece, timeout=min(_LOOK_SECONDS, self._patience))
             except queue.Full:
                 continue
             return
@@ -121,14 +145,30 @@ class _Line:
 class Download(StreamingResponse):
     """A ZIP file that is made while it is sent. It takes a place before it begins, so that it can still be refused."""
 
-    def __init__(self, bundles: Bundles, assets: Sequence[Asset], slots: Slots, headers: Mapping[str, str]) -> None:
-        super().__init__(pieces(bundles, assets), media_type="application/zip", headers=headers)
+    def __init__(
+        self,
+        bundles: Bundles,
+        assets: Sequence[Asset],
+        slots: Slots,
+        headers: Mapping[str, str],
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
+        super().__init__(pieces(bundles, assets, patience), media_type="application/zip", headers=headers)
         self._slots = slots
+        self._patience = patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; a client that goes away ends it. Raises a `Refusal` with 503 where there is no place."""
+        """Send it; a client that goes away, or takes nothing for too long, ends it.
+
+        Raises a `Refusal` with 503 where there is no place.
+        """
+
+        async def send_patiently(message: Message) -> None:
+            async with asyncio.timeout(self._patience):
+                await send(message)
+
         async with self._slots.take():
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_patiently)
 
 
 async def _tickets(request: Request) -> Tickets:

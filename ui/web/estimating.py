@@ -6,11 +6,11 @@ import hashlib
 import json
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TooSlow
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from studio.generator import Estimate
 from studio.request import Conditioning, GenerationRequest, ResolvedRequest, Role
 from studio.resolving.material import ROLES_OF_TASK
 
-MAX_KEPT, AT_A_TIME, KEPT_SECONDS = 400, 2, 300.0
+MAX_KEPT, AT_A_TIME, MAX_WAITING, KEPT_SECONDS = 400, 2, 32, 300.0
 # So long a listener waits for an answer; what takes longer is looked at again.
 AT_ONCE_SECONDS = 0.15
 # Takes the place of prompts: what a clip shows changes nothing about what it takes.
@@ -47,17 +47,30 @@ class Estimated:
         return self.estimate is None and self.error is None
 
 
+@dataclass(eq=False)
+class _Question:
+    """at: when it was asked. is_begun: whether it stands in line, or stood; else it does when it is asked again."""
+
+    key: str
+    request: GenerationRequest
+    at: float
+    answer: Future[Estimated] = field(default_factory=Future)
+    is_begun: bool = False
+
+
 class Estimator:
     """Works estimates out beside the page, few at a time, and remembers them for a while. clock: seconds, only forward.
 
-    Not for long: weights arrive, and clips that are made here teach how long they take.
+    Not for long: weights arrive, and clips that are made here teach how long they take. Few stand in line: whoever
+    asks beyond that is told that it is not known yet, and it is begun when they ask again and there is room.
     """
 
     def __init__(self, studio: Studio, clock: Callable[[], float] = time.monotonic) -> None:
         self._studio = studio
         self._clock = clock
-        self._places = threading.Semaphore(AT_A_TIME)
-        self._found: OrderedDict[str, tuple[float, Future[Estimated]]] = OrderedDict()
+        self._found: OrderedDict[str, _Question] = OrderedDict()
+        self._waiting: deque[_Question] = deque()
+        self._workers = 0
         self._lock = threading.Lock()
 
     def ask(self, spec: ModelSpec, request: GenerationRequest, seconds: float = AT_ONCE_SECONDS) -> Estimated:
@@ -68,39 +81,65 @@ class Estimator:
         request = self._filled(spec, request)
         key = _key(request)
         with self._lock:
-            future = self._fresh(key)
-            is_new = future is None
-            if future is None:
-                future = Future()
-                self._found[key] = (self._clock(), future)
-                while len(self._found) > MAX_KEPT:
-                    self._found.popitem(last=False)
+            question = self._fresh(key)
+            if question is None:
+                question = self._found[key] = _Question(key, request, self._clock())
             self._found.move_to_end(key)
-        if is_new:
-            threading.Thread(target=self._work, args=(key, request, future), daemon=True, name="estimate").start()
-        return _answer(key, future, seconds)
-
-    def _fresh(self, key: str) -> Future[Estimated] | None:
-        at, future = self._found.get(key, (0.0, None))
-        is_old = future is not None and future.done() and self._clock() - at > KEPT_SECONDS
-        return None if is_old else future
+            while len(self._found) > MAX_KEPT:
+                self._forget(self._found.popitem(last=False)[1])
+            self._begin(question)
+        return _answer(question, seconds)
 
     def known(self, key: str, seconds: float = 0.0) -> Estimated | None:
         """Return what came of an earlier question, None where it is not remembered."""
         with self._lock:
-            found = self._found.get(key)
-        return None if found is None else _answer(key, found[1], seconds)
+            question = self._found.get(key)
+            if question is None:
+                return None
+            self._begin(question)
+        return _answer(question, seconds)
 
-    def _work(self, key: str, request: GenerationRequest, future: Future[Estimated]) -> None:
-        with self._places:
-            try:
-                resolved, estimate = self._studio.estimate(request)
-                future.set_result(Estimated(key=key, estimate=estimate, resolved=resolved))
-            except StudioError as error:
-                future.set_result(Estimated(key=key, error=error))
-            except Exception as error:  # a plug-in's; whatever it is, somebody waits for an answer
-                told = UnsupportedValue(f"nobody knows what it takes ({type(error).__name__})", field="model")
-                future.set_result(Estimated(key=key, error=told))
+    def _fresh(self, key: str) -> _Question | None:
+        question = self._found.get(key)
+        is_old = question is not None and question.answer.done() and self._clock() - question.at > KEPT_SECONDS
+        return None if is_old else question
+
+    def _begin(self, question: _Question) -> None:
+        """Let a question stand in line if there is room. Called with the lock held."""
+        if question.is_begun or len(self._waiting) >= MAX_WAITING:
+            return
+        question.is_begun = True
+        self._waiting.append(question)
+        if self._workers < AT_A_TIME:
+            self._workers += 1
+            threading.Thread(target=self._work, daemon=True, name="estimate").start()
+
+    def _forget(self, question: _Question) -> None:
+        if question in self._waiting:
+            self._waiting.remove(question)
+        question.answer.cancel()
+
+    def _work(self) -> None:
+        """Answer those that stand in line, and end with the line."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._workers -= 1
+                    return
+                question = self._waiting.popleft()
+            if question.answer.set_running_or_notify_cancel():
+                question.answer.set_result(self._found_out(question))
+
+    def _found_out(self, question: _Question) -> Estimated:
+        key = question.key
+        try:
+            resolved, estimate = self._studio.estimate(question.request)
+        except StudioError as error:
+            return Estimated(key=key, error=error)
+        except Exception as error:  # a plug-in's; whatever it is, somebody waits for an answer
+            told = UnsupportedValue(f"nobody knows what it takes ({type(error).__name__})", field="model")
+            return Estimated(key=key, error=told)
+        return Estimated(key=key, estimate=estimate, resolved=resolved)
 
     def _filled(self, spec: ModelSpec, request: GenerationRequest) -> GenerationRequest:
         prompt = "" if spec.parameters.prompt == "unused" else PROMPT
@@ -124,11 +163,11 @@ class Estimator:
         return path
 
 
-def _answer(key: str, future: Future[Estimated], seconds: float) -> Estimated:
+def _answer(question: _Question, seconds: float) -> Estimated:
     try:
-        return future.result(timeout=seconds)
-    except TooSlow:
-        return Estimated(key=key)
+        return question.answer.result(timeout=seconds)
+    except (TooSlow, CancelledError):
+        return Estimated(key=question.key)
 
 
 def _key(request: GenerationRequest) -> str:

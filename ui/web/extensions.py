@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
-
-import sqlalchemy as sa
 
 from studio.app import Studio
 from studio.errors import Canceled, GenerationFailed, RequestError, StudioError
 from studio.extending.wish import ExtendWish
 from studio.jobs.job import Progress
-from studio.library.tables import JobRow
 from studio.people.visitor import Visitor
 from ui.web.words import say
 
@@ -48,7 +44,8 @@ class Extensions:
         self._lock = threading.Lock()
 
     def start(self, wish: ExtendWish, visitor: Visitor, model: str) -> ExtensionRun:
-        """Begin one, and return at once. Raises `RequestError` where two are on their way."""
+        """Begin one, and return at once. Its jobs are the visitor's. Raises `RequestError` where two are under way."""
+        wish = replace(wish, owner=visitor.name)
         wish.require_sense()
         run = ExtensionRun(id=uuid.uuid4().hex, clip=wish.clip, model=model, owner=visitor.name,
                            started_at=datetime.now(UTC))  # fmt: skip
@@ -90,7 +87,6 @@ class Extensions:
             outcome, _ = self._studio.extend(
                 wish, observe=observe, warn=run.notes.append, is_canceled=lambda: run.is_stopped
             )
-            self._own(run, outcome.asset.id)
             run.asset_id, run.state = outcome.asset.id, "succeeded"
         except Canceled:
             run.state = "canceled"
@@ -99,17 +95,3 @@ class Extensions:
         except Exception as error:  # whatever it is, somebody waits to hear of it
             told = GenerationFailed(f"something unforeseen went wrong ({type(error).__name__})")
             run.error, run.state = told.as_json(), "failed"
-
-    def _own(self, run: ExtensionRun, asset_id: str) -> None:
-        if run.owner is None:
-            return
-        for thing in {asset_id, *self.windows_of(asset_id)}:
-            with suppress(StudioError):
-                self._studio.people.own(thing, run.owner)
-
-    def windows_of(self, asset_id: str) -> list[str]:
-        """Return the jobs that made the windows of a longer clip."""
-        key = JobRow.client_key.contains(f":{asset_id}:", autoescape=True)
-        query = sa.select(JobRow.id).where(key, JobRow.client_key.startswith("extend:", autoescape=True))
-        with self._studio.store.database.read() as session:
-            return list(session.scalars(query))

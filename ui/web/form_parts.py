@@ -152,7 +152,8 @@ def _help_with_prompt(
     if earlier:
         choices = [(_short(text), text) for text in earlier]
         history = gr.Dropdown(choices, value=None, filterable=True, label=say("create.history"),
-                              elem_id="create-history", key=("history", spec.id))  # fmt: skip
+                              info=say("create.history_hint"), elem_id="create-history",
+                              key=("history", spec.id))  # fmt: skip
         history.input(lambda text: text or gr.skip(), [history], [prompt], **AT_ONCE)
 
 

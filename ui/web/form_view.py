@@ -171,7 +171,7 @@ def _picture(field: Field, value: Any, shared: dict[str, Any]) -> Any:
         type="filepath",
         image_mode=None,
         sources=["upload", "clipboard", "webcam"],
-        height=200,
+        height=120,
         buttons=[],
         placeholder=field.help,
         **shared,

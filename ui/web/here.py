@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,14 +11,21 @@ from studio.app import Studio
 from studio.people.people import People
 from studio.people.visitor import Action, Visitor, require
 from ui.api.services import Services
+from ui.api.slots import Slots
 from ui.web.visitor import visitor_of
+
+MAX_EXPORTS = 2
 
 
 @dataclass(frozen=True)
 class Site:
-    """One of each for a server. services: those that the REST API uses too."""
+    """One of each for a server. services: those that the REST API uses too.
+
+    exports: places for files that are made of clips, and for reports; what takes long keeps nobody from a short look.
+    """
 
     services: Services
+    exports: Slots = field(default_factory=lambda: Slots("exports", MAX_EXPORTS, waiting=6, wait_seconds=300.0))
 
     @property
     def studio(self) -> Studio:

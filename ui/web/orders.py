@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,7 @@ class Orders:
         """Put a clip into the queue; it is the visitor's. Raises what is wrong with it."""
         require(self.visitor, Action.MAKE)
         request, wish = request_of(spec, self.filled(spec, state, values))
-        job = self.studio.desk.submit(request, wish)
-        self._own(job.id)
-        return job
+        return self.studio.desk.submit(request, replace(wish, owner=self.visitor.name))
 
     def change(self, spec: ModelSpec, state: FormState, values: Mapping[str, Any]) -> Job:
         """Change the job that is edited: where it stands if it waits; one that has ended goes into the queue again."""
@@ -52,10 +50,8 @@ class Orders:
         request, wish = request_of(spec, self.filled(spec, state, values))
         changes = changes_of(request)
         if job.state == JobState.QUEUED:
-            job = self.studio.desk.change(job.id, changes)
-        else:
-            job = self.studio.desk.retry(job.id, changes)
-        return job if job.priority == wish.priority else self.studio.desk.prioritize(job.id, wish.priority)
+            return self.studio.desk.change(job.id, changes, wish)
+        return self.studio.desk.retry(job.id, changes, wish)
 
     def extend(self, spec: ModelSpec, state: FormState, values: Mapping[str, Any]) -> ExtensionRun:
         """Begin to make a clip longer, beside the page."""
@@ -81,10 +77,6 @@ class Orders:
             uploads = given if isinstance(given, list) else [given] if given else []
             found[role] = [*paths, *uploads]
         return found
-
-    def _own(self, job_id: str) -> None:
-        if self.visitor.name is not None:
-            self.studio.people.own(job_id, self.visitor.name)
 
 
 def changes_of(request: GenerationRequest) -> dict[str, Any]:

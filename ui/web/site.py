@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,6 +30,7 @@ from ui.web.door import Door
 from ui.web.here import Site
 from ui.web.routes import batches, clips, compare, create, files, inspect, jobs, library, people, settings, voting
 from ui.web.theme import theme
+from ui.web.uploaded import UploadedOnly
 
 ROUTES = (files, jobs, batches, create, clips, compare, voting, library, inspect, settings, people)
 MAX_UPLOAD_BYTES = 64 * 2**20
@@ -63,11 +65,24 @@ def create_site(studio: Studio, *, needs_login: bool = False, is_https: bool = F
     for module in ROUTES:
         site.include_router(module.router)
     _answer_problems(site)
-    gr.mount_gradio_app(site, build_app(studio), path="/", **_gradio())
+    uploads = _upload_folder(studio)
+    page = build_app(studio)
+    gr.mount_gradio_app(site, page, path="/", **_gradio())
+    page.has_launched = True  # else gradio does not ask where a file lies that it is told of; nor is that left to it
+    site.add_middleware(UploadedOnly, folder=uploads)
     site.add_middleware(
         Door, people=studio.people, needs_login=needs_login, is_https=is_https, home=studio.settings.home
     )
     return site
+
+
+def _upload_folder(studio: Studio) -> Path:
+    """Return where gradio is to put uploads: in the home, which nobody else on this machine can look into."""
+    studio.settings.create_home()
+    folder = studio.settings.home / "uploads" / "page"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    return folder
 
 
 def _gradio() -> dict[str, Any]:
@@ -79,7 +94,7 @@ def _gradio() -> dict[str, Any]:
         "head": _HEAD,
         "footer_links": [],
         "run_history": False,
-        "show_error": True,
+        "show_error": False,  # its own words quote what was sent; ours come as `answering` tells them
         "ssr_mode": False,
         "enable_monitoring": False,
         "pwa": False,

@@ -26,6 +26,7 @@ MAX_FRAMES = 96
 # Chance that noise resembles one of the known marks in all the attempts at one clip.
 _FALSE_RECOGNITION, _ATTEMPTS = 1e-9, 100
 _MOST_SIZES = 3
+_MOST_STRETCHED = 16  # sides
 _MOST_CORRELATED = 512  # of the known marks, the latest
 _TRIED, _TRIED_THOROUGHLY = 20, 3
 SEARCH_SECONDS = 9.0  # a busy machine tries less rather than keep somebody waiting
@@ -151,6 +152,8 @@ def _reading(soft: SoftBits, code: Code, payload: int | None, *, with_index: boo
 def _cut_views_of(frame: NDArray[np.uint8], sizes: Collection[Grid]) -> list[View]:
     """Return ways to look at a picture as an unscaled part of a clip of one of these sizes, smallest first."""
     height, width = frame.shape[:2]
+    if _is_strip(height, width):
+        return []
     larger = [size for size in set(sizes) if size[0] >= height and size[1] >= width and size != (height, width)]
     views = []
     for size in sorted(larger, key=lambda size: size[0] * size[1])[:_MOST_SIZES]:
@@ -159,11 +162,18 @@ def _cut_views_of(frame: NDArray[np.uint8], sizes: Collection[Grid]) -> list[Vie
     return views
 
 
+def _is_strip(height: int, width: int) -> bool:
+    """Say whether a picture is so thin that no clip looks like it: enlarged to its units it would fill the memory."""
+    return max(height, width) > _MOST_STRETCHED * min(height, width)
+
+
 def _views_of(frame: NDArray[np.uint8]) -> list[View]:
     """Return the ways to look at a clip: whole and without its bars, with fine and with coarse units."""
     areas = dict.fromkeys((whole(frame), picture_area(frame)))
     views = []
     for area in areas:
+        if _is_strip(area.height, area.width):
+            continue
         short = min(area.height, area.width)
         views += [View(area, grain, units) for grain, units in UNITS.items()]
         if short < UNITS["coarse"]:  # so small a picture is marked with a unit for every pixel

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from studio.app import Studio
 from tests.ui.web.conftest import page_home
@@ -15,6 +15,8 @@ from tests.webpage import CHROMIUM, FLAGS, ServedPage, serving_page, working
 
 __all__ = ["page_home"]
 
+# Two cores work for the browser, the server, the workers, and for other tests.
+expect.set_options(timeout=30_000)
 SCREENSHOTS = os.environ.get("STUDIO_SCREENSHOTS")
 
 

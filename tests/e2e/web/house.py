@@ -27,7 +27,8 @@ class House:
         self.home = folder / "home"
         (self.home / "catalog").mkdir(parents=True)
         slow = ROW.format(id=SLOW_MODEL, script="moving")
-        slow = slow.replace('script = "moving"', 'script = "moving", seconds_per_step = 1.3')
+        slow = slow.replace('script = "moving"', 'script = "moving", seconds_per_step = 1.2')
+        slow = slow.replace("max = 50, default = 3", "max = 50, default = 10")  # time enough to step in
         (self.home / "catalog" / "slow.toml").write_text(slow)
         if rows:
             (self.home / "catalog" / "more.toml").write_text(rows)
@@ -55,7 +56,7 @@ class House:
             yield json.loads(told)["url"]
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(90)
+            process.communicate(timeout=90)
             assert "Traceback" not in (self.home / "web.log").read_text()
 
     def studio(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:

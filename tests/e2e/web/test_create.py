@@ -188,6 +188,8 @@ def test_a_clip_goes_on_and_again_from_its_own_buttons(page: Page, site: ServedP
     make(page, "it is to go on")
     clip = page.locator(".bench-clip", has_text="it is to go on").first
     expect(clip.locator("video")).to_be_visible(timeout=60_000)
+    expect(clip.get_by_role("button", name="Extend")).to_be_hidden()
+    clip.get_by_role("button", name="More").press("Enter")
     clip.get_by_role("button", name="Extend").click()
     expect(page.locator(".create-banner")).to_contain_text("longer")
     expect(page.locator("#create-make")).to_have_text("Make it longer")

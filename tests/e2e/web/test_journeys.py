@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -15,7 +16,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from studio.jobs.states import JobState
+from tests.e2e.test_remote import CONTRACT, ROWS
 from tests.e2e.web.house import House
+from tests.providers.conformance.server import ConformanceServer
 from tests.webpage import SLOW_MODEL
 
 PROMPT = "a large yellow star moving right on a navy background"
@@ -54,10 +57,12 @@ def visit(browser: Browser, address: str) -> Iterator[Page]:
     assert problems == []
 
 
-def choose(page: Page, name: str) -> None:
-    """Take another model in the form."""
-    page.locator("#widget-picker").get_by_role("combobox").click()
-    page.get_by_role("option", name=re.compile(name)).first.click()
+def choose(page: Page, model: str) -> None:
+    """Take another model in the form, as somebody does who types its name."""
+    page.locator("#create-model").click()
+    page.get_by_role("combobox", name="Search models").fill(model)
+    page.locator(f"[id='picker-{model}']").click()
+    page.locator(f"#create-form-of[data-model='{model}']").wait_for(state="attached")
 
 
 def write_prompt(page: Page, words: str) -> None:
@@ -71,17 +76,25 @@ def make(page: Page) -> None:
     expect(page.locator(".bench-cards article")).not_to_have_count(0)
 
 
-def newest_clip(page: Page, count: int) -> str:
-    """Return the id of the newest clip once so many stand on the bench."""
-    expect(page.locator(".bench-clip")).to_have_count(count, timeout=120_000)
-    return str(page.locator(".bench-clip").first.get_attribute("data-asset"))
+def submitted(page: Page) -> str:
+    """Return the id of the job whose card stands first."""
+    card = page.locator(".bench-cards article[data-job]:not(.is-new)").first
+    expect(card).to_be_visible()
+    return str(card.get_attribute("data-job"))
+
+
+def clip_of(page: Page) -> str:
+    """Return the id of the clip once the job in the making has become one, and stands on the bench."""
+    job_id = submitted(page)
+    expect(page.locator(f".bench-clip[data-asset='{job_id}']")).to_be_visible(timeout=120_000)
+    return job_id
 
 
 def test_from_the_first_visit_to_the_first_clip(browser: Browser, address: str, house: House) -> None:
     with visit(browser, address) as page:
         write_prompt(page, PROMPT)
         make(page)
-        asset_id = newest_clip(page, 1)
+        asset_id = clip_of(page)
         video = page.locator(f".bench-clip[data-asset='{asset_id}'] video").first
         expect(video).to_have_attribute("src", f"/studio/media/{asset_id}")
         digest = page.evaluate(SHA256, f"/studio/media/{asset_id}")
@@ -97,13 +110,11 @@ def test_from_a_picture_to_a_clip(browser: Browser, address: str, house: House, 
     picture = tmp_path / "picture.png"
     PIL.Image.radial_gradient("L").convert("RGB").resize((256, 256)).save(picture)
     with visit(browser, address) as page:
-        before = page.locator(".bench-clip").count()
-        choose(page, "Micro SVD")
-        expect(page.locator("#create-field-prompt")).to_have_count(0)  # it takes none
+        choose(page, "micro-svd")
         page.locator("#create-field-first-frame input[type=file]").set_input_files(picture)
         expect(page.locator("#create-field-first-frame img")).to_be_visible()
         make(page)
-        asset_id = newest_clip(page, max(2, before + 1))
+        asset_id = clip_of(page)
     with house.opened() as studio:
         asset = studio.store.asset(asset_id)
         assert asset.model == "micro-svd"
@@ -115,11 +126,11 @@ def test_a_refresh_a_second_window_and_a_killed_worker_lose_nothing(
     browser: Browser, address: str, house: House
 ) -> None:
     with visit(browser, address) as page, visit(browser, address) as other:
-        choose(page, f"Scripted {SLOW_MODEL}")
+        choose(page, SLOW_MODEL)
         make(page)
-        card = page.locator(".bench-cards article[data-job]:not(.is-new)").first
+        job_id = submitted(page)
+        card = page.locator(f".bench-cards [data-job='{job_id}']")
         expect(card).to_contain_text(re.compile("Generating"))
-        job_id = str(card.get_attribute("data-job"))
         page.reload()
         for window in (page, other):
             expect(window.locator(f".bench-cards [data-job='{job_id}']")).to_be_visible()
@@ -137,17 +148,100 @@ def test_a_refresh_a_second_window_and_a_killed_worker_lose_nothing(
 
 def test_what_is_canceled_mid_way_stops_and_leaves_nothing(browser: Browser, address: str, house: House) -> None:
     with visit(browser, address) as page:
-        choose(page, f"Scripted {SLOW_MODEL}")
+        choose(page, SLOW_MODEL)
         make(page)
-        card = page.locator(".bench-cards article[data-job]:not(.is-new)").first
+        job_id = submitted(page)
+        card = page.locator(f".bench-cards [data-job='{job_id}']")
         expect(card).to_contain_text(re.compile("Generating"))
-        job_id = str(card.get_attribute("data-job"))
         card.get_by_role("button", name="Cancel").click()
         expect(page.locator(f".bench-cards [data-job='{job_id}']")).to_have_count(0, timeout=30_000)
     with house.opened() as studio:
         assert studio.desk.job(job_id).state is JobState.CANCELED
         assert not studio.store.has_asset(job_id)
         assert not (house.home / "quarantine" / job_id).exists()
+
+
+def test_two_local_models_and_a_remote_one_are_compared_judged_and_taken_along(
+    browser: Browser, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.png"
+    PIL.Image.radial_gradient("L").convert("RGB").resize((256, 256)).save(picture)
+    with ConformanceServer([CONTRACT]) as server:
+        house = House(tmp_path, rows=ROWS, environment=server.environment(CONTRACT))
+        with house.web() as address, visit(browser, address) as page:
+            comparison = compare(page, picture)
+            for number in range(10):
+                vote_blind(page, number)
+            with page.expect_download() as download:
+                page.locator("#tab-compare").get_by_role("button", name="Take along").first.click()
+            report = tmp_path / "report.html"
+            download.value.save_as(report)
+        assert len(server.did("create")) == 1  # ordered and paid once
+    with house.opened() as studio:
+        told = studio.comparisons.get(comparison)
+        models = [entry.model for entry in told.finished]
+        assert models == ["micro-wan", "micro-svd", "quick"]
+        votes = studio.comparisons.votes(comparison)
+        assert len(votes) == 10
+        assert all(vote.was_blind for vote in votes)
+        ranking = studio.comparisons.ranking("model")
+        assert {rank.key for rank in ranking.ranks} == set(models)
+        content = report.read_text(encoding="utf-8")
+        for entry in told.finished:
+            assert entry.asset is not None
+            assert base64.b64encode(entry.asset.path.read_bytes()).decode() in content
+    assert_opens_offline(browser, report)
+
+
+def compare(page: Page, picture: Path) -> str:
+    """Set a comparison up, and wait until all of it is made. Returns its id."""
+    page.goto("/#compare/new")
+    request = page.locator(".compare-request")
+    request.get_by_label("Prompt", exact=True).fill(PROMPT)
+    request.locator("input[type=file]").set_input_files(picture)
+    page.get_by_role("button", name="Add a model").click()
+    contestants = page.locator(".compare-contestant")
+    expect(contestants).to_have_count(3)
+    for index, model in enumerate(("micro-wan", "micro-svd", "quick")):
+        contestants.nth(index).get_by_label("Model", exact=True).select_option(model)
+    expect(contestants.nth(2)).to_contain_text("USD", timeout=30_000)
+    page.get_by_role("button", name="Make them and compare").click()
+    page.wait_for_url(re.compile(r"#compare/\d{8}-"))
+    expect(page.locator(".players")).to_be_visible(timeout=180_000)
+    expect(page.get_by_role("button", name="Vote blind")).to_be_enabled(timeout=180_000)
+    comparison = page.url.rpartition("/")[2]
+    expect(page.locator(".compare-entry .badge.good", has_text="Done")).to_have_count(3, timeout=180_000)
+    page.get_by_role("button", name="Vote blind").click()
+    return comparison
+
+
+def vote_blind(page: Page, number: int) -> None:
+    """Judge the pair that is shown, each time otherwise, and go on to the next."""
+    expect(page.locator(".compare-ballot")).to_be_visible()
+    page.wait_for_selector(".compare-blind .players")
+    page.evaluate("window.studioPlayers[0].loaded")  # who votes has looked at them
+    page.wait_for_timeout(300)
+    page.evaluate("document.activeElement?.blur()")
+    page.keyboard.press(("ArrowLeft", "ArrowRight", "ArrowDown", "x")[number % 4])
+    expect(page.locator(".compare-revealed")).to_have_count(2)
+    if number == 9:
+        page.get_by_role("button", name="See all of it").click()
+        expect(page.locator(".compare-ranking")).to_contain_text("of 30 votes")
+    else:
+        page.keyboard.press("n")
+
+
+def assert_opens_offline(browser: Browser, report: Path) -> None:
+    """The page is read from a disk, asks nobody for anything, and its clips play."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url[:80]))
+    page.goto(report.as_uri())
+    expect(page.locator("video")).to_have_count(3)
+    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => video.readyState >= 2)")
+    assert [address for address in asked if not address.startswith(("file:", "data:", "blob:"))] == []
+    context.close()
 
 
 def test_two_people_see_each_other_and_touch_nothing_of_each_other(browser: Browser, tmp_path: Path) -> None:
@@ -160,11 +254,9 @@ def test_two_people_see_each_other_and_touch_nothing_of_each_other(browser: Brow
         assert done.returncode == 0, done.stderr
     with house.web("--login") as address, signed_in(browser, address, "anna") as anna:
         write_prompt(anna, PROMPT)
-        choose(anna, f"Scripted {SLOW_MODEL}")
+        choose(anna, SLOW_MODEL)
         make(anna)
-        card = anna.locator(".bench-cards article[data-job]:not(.is-new)").first
-        expect(card).to_be_visible()
-        job_id = str(card.get_attribute("data-job"))
+        job_id = submitted(anna)
         for name in ("bert", "cleo"):
             with signed_in(browser, address, name) as page:
                 expect(page.locator(".widget-header .person")).to_contain_text(name)

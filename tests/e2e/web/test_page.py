@@ -6,6 +6,16 @@ from playwright.sync_api import Page, expect
 
 from tests.webpage import ServedPage
 
+# Drops a file that the studio did not make onto the page, as the hand does.
+DROP = """() => {
+  const data = new DataTransfer();
+  data.items.add(new File(['nobody sealed this'], 'foreign.txt', { type: 'text/plain' }));
+  for (const kind of ['dragenter', 'dragover', 'drop']) {
+    const event = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+    document.querySelector('.widget-header').dispatchEvent(event);
+  }
+}"""
+
 
 def test_a_tab_stands_in_the_address_and_survives_a_refresh(page: Page) -> None:
     page.get_by_role("tab", name="Library").click()
@@ -35,6 +45,24 @@ def test_the_keys_are_told(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_alt_and_a_digit_go_to_a_tab_even_while_somebody_types(page: Page) -> None:
+    prompt = page.locator("#create-field-prompt textarea")
+    prompt.fill("half a sen")
+    page.keyboard.press("Alt+5")
+    expect(page.get_by_role("tab", name="Inspect")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Alt+1")
+    expect(page.get_by_role("tab", name="Create")).to_have_attribute("aria-selected", "true")
+    expect(prompt).to_have_value("half a sen")
+
+
+def test_a_foreign_file_dropped_anywhere_can_be_inspected(page: Page) -> None:
+    page.locator("#create-field-prompt textarea").wait_for()
+    page.evaluate(DROP)
+    page.get_by_role("alert").get_by_role("button", name="Inspect it").click()
+    expect(page.get_by_role("tab", name="Inspect")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#widget-inspect")).to_contain_text("foreign.txt", timeout=20_000)
 
 
 def test_nothing_of_the_page_comes_from_elsewhere(page: Page, site: ServedPage) -> None:

@@ -15,6 +15,8 @@ import pytest
 from studio.app import Studio
 from studio.comparing import report as report_module
 from studio.comparing.comparer import Comparer
+from studio.comparing.comparison import Entry
+from studio.comparing.report_page import Clip
 from studio.comparing.wish import Variant
 from studio.errors import OutputRefused, RequestError
 from tests.fakes import write_delivering_row
@@ -179,6 +181,53 @@ def test_more_than_a_page_can_hold_is_refused(
     with pytest.raises(RequestError):
         comparer.report([], tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
+
+
+def test_what_is_too_large_is_refused_before_any_clip_is_read(
+    comparer: Comparer, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made()
+    monkeypatch.setattr(report_module, "MAX_MEDIA_BYTES", 1000)
+    opened = reads_of_clips(monkeypatch)
+    with pytest.raises(RequestError, match="several reports"):
+        comparer.report([found.id], tmp_path / "r.html")
+    assert opened == []
+
+
+def test_one_clip_at_a_time_is_read_while_the_page_is_written(
+    comparer: Comparer, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = made()
+    first, second = (entry.asset for entry in found.finished)
+    assert first is not None
+    assert second is not None
+    opened = reads_of_clips(monkeypatch)
+    clip_of = report_module._clip_of
+
+    def watched(entry: Entry) -> Clip | str:
+        if entry.asset is not None and entry.asset.id == second.id:
+            assert opened == [first.path.name]
+            second.path.unlink()  # what goes while the page is written is told in its place
+        return clip_of(entry)
+
+    monkeypatch.setattr(report_module, "_clip_of", watched)
+    written = comparer.report([found.id], tmp_path / "r.html")
+    assert written.clips == len(media(read(written.path))) == 1
+    assert written.left_out == (f"{found.id} entry 2: its file is not there any more",)
+
+
+def reads_of_clips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that grows by the name of each clip that is read."""
+    opened: list[str] = []
+    read_bytes = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        if path.suffix == ".mp4":
+            opened.append(path.name)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    return opened
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")

@@ -62,6 +62,7 @@ def test_votes_go_with_their_comparison(rows: ComparisonRows) -> None:
     assert [item.num_votes for item in rows.all(10, None)] == [1, 3]
     assert len(rows.votes([one, other])) == 4
     assert len(rows.votes([one, other], "ann")) == 2
+    assert [rows.count_votes(one, voter) for voter in ("ann", "", "ben")] == [2, 1, 0]
     assert rows.votes([one])[0].reasons == ("colour",)
     assert rows.with_tag("sky") == [one]
     assert rows.tags() == ["sea", "sky"]

@@ -15,6 +15,8 @@ import PIL.Image
 import pytest
 
 from studio.errors import UnsupportedValue, VerificationFailed
+from studio.export.encoder import EncodedFacts
+from studio.export.pictures import write_gif, write_webp
 from studio.exports import Exported
 from studio.library.asset import Asset
 from studio.media import FrameClip, count_frames, iter_frames, read_audio, read_image
@@ -171,6 +173,20 @@ class TestWhatIsInside:
         with PIL.Image.open(path) as picture:
             assert (picture.size, picture.n_frames, picture.info["loop"]) == ((384, 288), 30, 0)
         assert count_frames(path) == 30
+
+    @pytest.mark.parametrize("write", [write_webp, write_gif])
+    def test_frames_that_repeat_stay_frames_of_their_own(
+        self, write: Callable[..., EncodedFacts], tmp_path: Path
+    ) -> None:
+        frames = [frame for frame in pan(4, 98, 66, step=9) for _ in range(5)]
+        facts = write(lambda: frames, tmp_path / "x", width=98, height=66, frame_rate=Fraction(10))
+        assert facts.num_frames == 20
+        with PIL.Image.open(facts.path) as picture:
+            assert picture.n_frames == 20
+            for index, frame in enumerate(frames):
+                picture.seek(index)
+                assert psnr(np.asarray(picture.convert("RGB")), frame) > 24
+                assert picture.info["duration"] == 100
 
     def test_a_picture_is_the_frame_asked_for(self, exports: dict[str, Exported], clip: Asset) -> None:
         frames = [frame.image for frame in iter_frames(clip.path)]

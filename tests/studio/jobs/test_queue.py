@@ -7,18 +7,24 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from studio.app import Studio
 from studio.config import Settings
-from studio.errors import RequestError, UnsupportedValue
+from studio.consistency.policy import Policy
+from studio.errors import RequestError, StoreFault, UnsupportedValue
+from studio.jobs.glimpse import glimpse_numbers
 from studio.jobs.job import Job, JobWish, Progress, UnknownJob
 from studio.jobs.lease import Lease, LeaseLost
 from studio.jobs.queue import MAX_DEATHS, Scope
 from studio.jobs.roll import Badge, WorkerCard
 from studio.jobs.states import FailureReason, JobState
+from studio.media import Preview
+from studio.people.account import Role
 from studio.request import GenerationRequest
 
 CARD = WorkerCard(device="cpu")
@@ -101,6 +107,29 @@ def test_the_same_client_key_at_the_same_moment_is_one_job(studio: Studio) -> No
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: submit(studio, wish=JobWish(client_key="k")).id, range(16)))
     assert len(set(found)) == 1
+
+
+def test_a_job_is_somebodys_from_the_moment_it_is_there(studio: Studio) -> None:
+    for name in ("anna", "berta"):
+        studio.people.add(name, "tulip engine waltz", Role.CREATOR)
+    hers = submit(studio, wish=JobWish(client_key="k", owner="anna"))
+    assert submit(studio, wish=JobWish(client_key="k", owner="berta")).id == hers.id
+    assert studio.people.owner(hers.id) == "anna"
+    assert studio.people.owner(submit(studio).id) is None
+
+
+def test_a_job_of_an_account_that_there_is_not_is_not_submitted(studio: Studio) -> None:
+    with pytest.raises(StoreFault):
+        submit(studio, wish=JobWish(owner="stranger"))
+    assert studio.desk.jobs() == []
+
+
+def test_a_job_that_somebody_waits_for_is_theirs(studio: Studio) -> None:
+    studio.people.add("anna", "tulip engine waltz", Role.CREATOR)
+    new = studio.desk.new_job(studio.resolve(GenerationRequest(model="scripted-moving")), JobWish(owner="anna"))
+    with worker(studio) as badge:
+        studio.workshop.queue.begin(new, badge.row)
+    assert studio.people.owner(new.id) == "anna"
 
 
 def test_many_are_submitted_all_or_none(studio: Studio) -> None:
@@ -248,6 +277,20 @@ def test_progress_reaches_the_row_with_a_beat_and_a_wish_comes_back(
             wait_for(lambda: badge.asked == "cancel")
 
 
+def test_an_odd_preview_costs_the_picture_and_not_the_progress(studio: Studio) -> None:
+    job = submit(studio)
+    odd = Preview(image=np.zeros((0, 0, 7), np.uint8))
+    right = Preview(image=np.zeros((8, 8, 3), np.uint8))
+    with worker(studio) as badge:
+        lease = claim(studio, badge)
+        assert lease is not None
+        with badge.holding(lease, job.model):
+            for done, preview in ((1, odd), (2, right), (3, odd)):
+                badge.show(Progress(stage="sampling", done=done, total=3, preview=preview))
+                wait_for(lambda done=done: (studio.desk.job(job.id).progress or Progress(stage="none")).done == done)
+                assert glimpse_numbers(studio.store, [job.id]) == ({} if done == 1 else {job.id: 1})
+
+
 def wait_for(condition: Any, seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -327,6 +370,23 @@ def test_a_waiting_job_is_changed_and_a_bad_change_leaves_it_as_it_was(studio: S
     assert studio.desk.job(job.id).request == changed.request
     other = studio.desk.change(job.id, {"model": "scripted-frozen"})
     assert other.model == "scripted-frozen"
+
+
+def test_what_is_wished_of_a_job_is_changed_with_its_request(studio: Studio) -> None:
+    job = submit(studio, wish=JobWish(on_fail=Policy.parse("hold"), label="icon", priority=2))
+    kept = studio.desk.change(job.id, {"seed": 8})
+    assert (kept.terms, kept.priority) == (job.terms, 2)
+    wish = JobWish(on_fail=Policy.parse("retry:2"), label="text", priority=-4)
+    changed = studio.desk.change(job.id, {"seed": 9}, wish)
+    assert job.terms is not None
+    assert changed.terms == replace(job.terms, policy=Policy.parse("retry:2"), label="text")
+    assert (changed.priority, changed.request["seed"]) == (-4, 9)
+    with pytest.raises(UnsupportedValue, match="priority"):
+        studio.desk.change(job.id, {"seed": 10}, JobWish(priority=1000))
+    assert studio.desk.job(job.id).request["seed"] == 9
+    studio.desk.cancel(job.id)
+    again = studio.desk.retry(job.id, {"seed": 11}, JobWish(on_fail=Policy.parse("refuse"), label="none"))
+    assert again.terms == replace(job.terms, policy=Policy.parse("refuse"), label="none")
 
 
 def test_a_job_that_runs_cannot_be_changed(studio: Studio) -> None:

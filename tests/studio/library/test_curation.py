@@ -152,10 +152,29 @@ def test_two_collections_never_have_one_name(curation: Curation) -> None:
     assert curation.collections.find(other.id).name == "OTHER"
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 81, "a\x00b", "a\x1bb"])
+NO_NAMES = (
+    "",
+    "  ",
+    "x" * 81,
+    "a\x00b",
+    "a\x1bb",
+    "\u200b\u200d",
+    "\u2066\u2069",
+    "\u202egnp.exe",
+    "a\u2067b",
+    "\ufeff",
+)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
 def test_what_is_no_name_is_refused(curation: Curation, name: str) -> None:
     with pytest.raises(UnsupportedValue, match=r"^name: "):
         curation.collections.create(name)
+
+
+@pytest.mark.parametrize("name", ["\u05e9\u05dc\u05d5\u05dd", "\U0001f468\u200d\U0001f469", "e\u0301t\u00e9"])
+def test_names_in_other_scripts_are_names(curation: Curation, name: str) -> None:
+    assert curation.collections.find(curation.collections.create(name).name).name
 
 
 def test_an_unknown_collection_is_answered_with_those_there_are(curation: Curation) -> None:

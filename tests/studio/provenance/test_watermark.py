@@ -245,3 +245,18 @@ def test_a_wrong_frame_is_refused() -> None:
 
 def test_identifiers_differ() -> None:
     assert len({random_payload() for _ in range(100)}) == 100
+
+
+@pytest.mark.parametrize("shape", [(1, 30_000), (30_000, 1), (2, 9_000), (40, 900)])
+def test_a_strip_is_no_clip_and_takes_no_memory(shape: tuple[int, int]) -> None:
+    """Enlarged to the units of the mark, a line of 30,000 pixels would take many gigabytes."""
+    import tracemalloc
+
+    frame = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    tracemalloc.start()
+    detector = WatermarkDetector(KEY)
+    detector.update(frame)
+    assert not detector.finish(search=True).detected
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * 2**20

@@ -176,7 +176,7 @@ def test_what_somebody_hands_in_is_theirs_and_nobody_elses(sender: Sender) -> No
     one = hand_in(sender.studio, sender.look({"prompt": "a"}, owner="alice"), "alice")
     other = hand_in(sender.studio, sender.look({"prompt": "a"}, owner="bob"), "bob")
     assert one.batch.id != other.batch.id
-    assert people.owner(one.jobs[0].id) == "alice"
+    assert people.owner(one.jobs[0].id) == people.owner(one.batch.id) == "alice"
     assert people.owner(other.batch.id) == "bob"
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from studio.app import Studio
+from studio.errors import GenerationFailed
 from studio.library.asset import Asset
 from studio.request import GenerationRequest
 from ui.api.problems import Refusal
-from ui.web.bundling import KEPT_SECONDS, MAX_TICKETS, Tickets, pieces
+from ui.api.slots import Slots
+from ui.web.bundling import KEPT_SECONDS, MAX_TICKETS, Download, Tickets, pieces
 
 
 class Clock:
@@ -66,6 +71,42 @@ def test_whoever_goes_away_ends_the_making(studio: Studio, assets: list[Asset]) 
     maker = makers.pop()
     maker.join(10)
     assert not maker.is_alive()
+
+
+def test_whoever_takes_nothing_for_too_long_is_not_waited_for_and_does_not_wait(
+    studio: Studio, assets: list[Asset]
+) -> None:
+    before = set(threading.enumerate())
+    stream = iter(pieces(studio.curation.bundles, assets * 20, patience=0.2))
+    assert next(stream)
+    makers = set(threading.enumerate()) - before
+    assert len(makers) == 1
+    makers.pop().join(10)  # it gives up by itself
+    with pytest.raises(GenerationFailed, match="too slow"):
+        list(stream)
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_client_that_reads_nothing_keeps_no_place(studio: Studio, assets: list[Asset]) -> None:
+    async def download() -> list[str]:
+        slots, sent = Slots("ZIP files", 1, waiting=0), list[str]()
+
+        async def send(message: Message) -> None:
+            sent.append(message["type"])
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+        scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
+        with pytest.raises(ClientDisconnect):
+            await Download(studio.curation.bundles, assets, slots, {}, 0.3)(scope, receive, send)
+        async with slots.take():  # there is a place again
+            return sent
+
+    assert asyncio.run(asyncio.wait_for(download(), 30)) == ["http.response.start", "http.response.body"]
 
 
 def test_what_fails_is_told_to_whoever_reads(studio: Studio, assets: list[Asset]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import PIL.Image
 import pytest
 
+from studio.app import Studio
+from studio.jobs.states import JobState
 from studio.library.asset import Asset
 from studio.people.account import Role
 from studio.people.visitor import LOCAL, Visitor
 from studio.request import GenerationRequest
 from tests.webpage import ServedPage
+from ui.web import estimating
 from ui.web.bench import Recipes, bench_of
-from ui.web.estimating import Estimator
+from ui.web.estimating import AT_A_TIME, MAX_WAITING, Estimator
 from ui.web.extension_form import can_extend, extension_fields, extension_wish
 from ui.web.form_state import Filler, FormState
 from ui.web.forms import values_of
@@ -102,6 +106,55 @@ def test_an_estimate_is_worked_out_again_after_a_while(site: ServedPage) -> None
     assert estimator.ask(spec, request, 30) is not first
 
 
+def test_many_questions_at_once_stand_in_a_short_line_and_all_are_answered(
+    site: ServedPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, estimate = threading.Event(), Studio.estimate
+    busy: list[int] = []
+
+    def slow(studio: Studio, request: GenerationRequest) -> Any:
+        busy.append(len([thread for thread in threading.enumerate() if thread.name == "estimate"]) - others)
+        assert go.wait(60)
+        return estimate(studio, request)
+
+    others = len([thread for thread in threading.enumerate() if thread.name == "estimate"])
+    monkeypatch.setattr(Studio, "estimate", slow)
+    estimator, spec = Estimator(site.studio), site.studio.registry.catalog.get(MODEL)
+    requests = [GenerationRequest(model=MODEL, num_frames=number) for number in range(1, MAX_WAITING + 9)]
+    asked = [estimator.ask(spec, request, 0.0) for request in requests]
+    assert all(found.is_pending for found in asked)
+    assert len(estimator._waiting) == MAX_WAITING
+    go.set()
+    _until(lambda: not any((estimator.known(found.key) or found).is_pending for found in asked))
+    assert len(busy) == len(requests)
+    assert max(busy) <= AT_A_TIME
+
+
+def test_a_question_that_is_forgotten_is_not_worked_out(site: ServedPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, estimate = threading.Event(), Studio.estimate
+    worked: list[int | None] = []
+
+    def slow(studio: Studio, request: GenerationRequest) -> Any:
+        worked.append(request.num_frames)
+        assert go.wait(60)
+        return estimate(studio, request)
+
+    monkeypatch.setattr(Studio, "estimate", slow)
+    monkeypatch.setattr(estimating, "MAX_KEPT", 3)
+    estimator, spec = Estimator(site.studio), site.studio.registry.catalog.get(MODEL)
+
+    def ask(number: int) -> estimating.Estimated:
+        return estimator.ask(spec, GenerationRequest(model=MODEL, num_frames=number), 0.0)
+
+    asked = [ask(1), ask(2)]
+    _until(lambda: len(worked) == AT_A_TIME)  # from here on, others stand in line
+    asked += [ask(number) for number in (3, 4, 5, 6)]
+    assert [estimator.known(found.key) is None for found in asked] == [True] * 3 + [False] * 3
+    go.set()
+    _until(lambda: not (estimator.known(asked[-1].key, 1.0) or asked[-1]).is_pending)
+    assert sorted(worked, key=str) == [1, 2, 4, 5, 6]
+
+
 def test_a_dropped_sealed_file_fills_the_form_as_it_was_made(site: ServedPage, clip: Asset) -> None:
     with clip.path.open("rb") as stream:
         answer = site.client.post("/studio/recipe", files={"file": ("some clip.mp4", stream)})
@@ -185,6 +238,30 @@ def test_a_clip_is_made_longer_beside_the_page(site: ServedPage, clip: Asset) ->
     assert site.studio.store.asset(told["asset_id"]).num_frames > clip.num_frames
     assert site.client.post(f"/studio/extensions/{run.id}/stop").status_code == 200
     assert bench_of(site.studio).extensions.runs() == []
+
+
+def test_what_somebody_makes_is_theirs_as_soon_as_it_is_there(studio: Studio) -> None:
+    studio.people.add("carla", "tulip engine waltz", Role.CREATOR)
+    spec = studio.registry.catalog.get(MODEL)
+    orders = Orders(studio, Visitor(name="carla", role=Role.CREATOR))
+    job = orders.make(spec, FormState(model=MODEL), {"prompt": "a square"})
+    assert studio.people.owner(job.id) == "carla"
+    studio.desk.cancel(job.id)
+
+
+def test_what_is_typed_of_a_job_counts_where_it_is_changed(studio: Studio) -> None:
+    spec = studio.registry.catalog.get(MODEL)
+    orders = Orders(studio, LOCAL)
+    job = orders.make(spec, FormState(model=MODEL), {"prompt": "a square", "on_fail": "hold"})
+    state = Filler(studio, LOCAL).of_errand({"do": "edit", "job": job.id}, FormState())
+    values = Filler(studio, LOCAL).values(state, spec)
+    assert values["on_fail"] == "hold"
+    changed = orders.change(spec, state, values | {"on_fail": "retry", "retries": 2, "label": "icon", "priority": 6})
+    assert changed.terms is not None
+    assert (str(changed.terms.policy), changed.terms.label, changed.priority) == ("retry:2", "icon", 6)
+    studio.desk.cancel(job.id)
+    assert orders.change(spec, state, values).state is JobState.QUEUED
+    studio.desk.cancel(job.id)
 
 
 def test_what_cannot_be_made_longer_says_why(site: ServedPage, clip: Asset) -> None:

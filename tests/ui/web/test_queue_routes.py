@@ -11,6 +11,8 @@ import pytest
 
 from studio.app import Studio
 from studio.jobs.job import Job, JobWish
+from studio.jobs.overview import JobOverview
+from studio.jobs.queue import Scope
 from studio.jobs.roll import WorkerCard
 from studio.jobs.states import JobState
 from studio.jobs.worker import Worker
@@ -64,6 +66,31 @@ def test_jobs_stand_in_the_order_of_the_queue(idle_site: ServedPage) -> None:
     told = idle_site.client.get("/studio/jobs").json()
     assert [job["id"] for job in told["jobs"]] == [urgent.id, first.id, second.id]
     assert told["visitor"] == {"name": None, "is_admin": True, "may_make": True}
+
+
+def test_what_is_ones_own_is_shown_behind_however_many_of_others(people: Browsers) -> None:
+    studio = people.studio
+    ended = submitted(studio, owner="alice")
+    studio.desk.cancel(ended.id)
+    resolved = studio.resolve(GenerationRequest(model=MODEL, prompt="many", seed=1))
+    for job in studio.desk.submit_many([(resolved, JobWish(owner="bob"))] * 41):
+        studio.desk.cancel(job.id)
+    many = studio.desk.submit_many([(resolved, JobWish(owner="bob", priority=1))] * 201)
+    hers = submitted(studio, owner="alice")
+    with studio.workshop.roll.enlist(WorkerCard(device="cpu")) as badge:
+        lease = studio.workshop.queue.claim(badge.row, Scope(job_id=hers.id))
+        assert lease is not None
+        running = [job["id"] for job in people.bob.get("/studio/jobs").json()["jobs"]]
+        assert running[0] == hers.id
+        studio.workshop.queue.put_back(lease, "stopped")
+    seen = [job["id"] for job in people.alice.get("/studio/jobs").json()["jobs"]]
+    assert seen[:201] == [*(job.id for job in many[:200]), hers.id]
+    assert (len(seen), seen[-1]) == (201 + 41, ended.id)
+    assert len(set(seen)) == len(seen)
+    assert hers.id not in [job["id"] for job in people.vera.get("/studio/jobs").json()["jobs"]]
+    local = [job.id for job in JobOverview(studio.store).board(None)]
+    assert local[:200] == [job.id for job in many[:200]]
+    assert hers.id in local
 
 
 def test_what_has_not_changed_is_not_sent_again(idle_site: ServedPage) -> None:

@@ -126,7 +126,7 @@ def told(asset: Asset, here: Asked) -> dict[str, Any]:
 
 
 async def _exported(asset: Asset, wish: ExportWish, here: Asked) -> dict[str, Any]:
-    async with here.services.inspections.take():
+    async with here.site.exports.take():
         exported = await run_in_threadpool(_export, asset, wish, here)
     return _told_of(exported.asset) | {"notes": list((exported.asset.derivation or {}).get("notes", ()))}
 

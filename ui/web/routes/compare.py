@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
@@ -100,11 +101,8 @@ async def start(request: Request, here: Here) -> dict[str, Any]:
     async with received(request, here) as (asked, form):
 
         def work() -> dict[str, Any]:
-            begun = here.studio.comparisons.start(_wish(asked, form, here))
-            if here.visitor.name is not None:
-                for thing in (begun.id, *begun.job_ids):
-                    here.site.people.own(thing, here.visitor.name)
-            return view(begun, here)
+            wish = replace(_wish(asked, form, here), owner=here.visitor.name)
+            return view(here.studio.comparisons.start(wish), here)
 
         return await run_in_threadpool(work)
 
@@ -162,7 +160,7 @@ async def take_along(
             raise
         return OnceFile(written.path, folder, filename=name)
 
-    async with here.services.inspections.take():
+    async with here.site.exports.take():
         return await run_in_threadpool(work)
 
 
@@ -211,14 +209,13 @@ def one(comparison_id: str, here: Asked) -> Comparison:
 
 def view(found: Comparison, here: Asked) -> dict[str, Any]:
     """Return what a page shows of a comparison."""
-    voter = here.visitor.name or ""
     return comparison_view(
         found,
         here.visitor,
         here.services.home,
         model_names(here),
         owner=here.site.people.owners([found.id]).get(found.id),
-        my_votes=sum(vote.voter == voter for vote in here.studio.comparisons.votes(found.id)),
+        my_votes=here.studio.comparisons.count_votes(found.id, here.visitor.name or ""),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from studio.errors import StudioError
 from studio.jobs.glimpse import glimpse, glimpse_numbers
 from studio.jobs.job import Job
+from studio.jobs.overview import JobOverview
 from studio.jobs.states import FailureReason, JobState
 from studio.people.visitor import Action
 from ui.api.problems import Refusal, refusal_of
@@ -22,10 +23,8 @@ from ui.web.views.jobs import detail_view, job_view, summary_view, worker_view
 
 router = APIRouter(prefix="/studio")
 
-MAX_OPEN, MAX_ENDED = 200, 40
+JobId = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,40}$")]
 MAX_AT_ONCE = 500
-_OPEN = (JobState.RUNNING, JobState.QUEUED, JobState.HELD)
-_ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
 
 
 class Place(BaseModel):
@@ -58,19 +57,16 @@ class Many(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: list[str] = Field(min_length=1, max_length=MAX_AT_ONCE)
+    ids: list[JobId] = Field(min_length=1, max_length=MAX_AT_ONCE)
     what: Literal["cancel", "pause", "resume", "retry", "remove"]
 
 
 @router.get("/jobs")
 def list_jobs(request: Request, here: Here) -> Response:
-    """Return all that waits and runs, in the order of the queue, and what ended last; 304 where nothing changed."""
-    desk = here.studio.desk
-    open_jobs = desk.jobs(*_OPEN, limit=MAX_OPEN, newest_first=False)
-    jobs = [*sorted(open_jobs, key=lambda job: _OPEN.index(job.state)), *desk.jobs(*_ENDED, limit=MAX_ENDED)]
+    """Return what runs, waits and is held, in the queue's order, and what ended last; 304 where nothing changed."""
     visitor = here.visitor
     told = {
-        "jobs": views(jobs, here),
+        "jobs": views(JobOverview(here.studio.store).board(visitor.name), here),
         "summary": _summary(here),
         "visitor": {"name": visitor.name, "is_admin": visitor.is_admin, "may_make": visitor.may(Action.MAKE)},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -33,7 +33,7 @@ class VoteAsk(asks.Ask):
     left: int
     right: int
     verdict: Verdict
-    reasons: list[str] = Field(default_factory=list)
+    reasons: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=16)
 
 
 class BlindVoteAsk(asks.Ask):
@@ -41,7 +41,7 @@ class BlindVoteAsk(asks.Ask):
 
     token: str
     verdict: Verdict
-    reasons: list[str] = Field(default_factory=list)
+    reasons: list[Annotated[str, Field(max_length=200)]] = Field(default_factory=list, max_length=16)
 
 
 @router.get("/{comparison_id}/votes")
@@ -137,5 +137,4 @@ def _entry(found: Comparison, number: int) -> Entry:
 
 
 def _mine(found: Comparison, here: Asked) -> int:
-    voter = here.visitor.name or ""
-    return sum(vote.voter == voter for vote in here.studio.comparisons.votes(found.id))
+    return here.studio.comparisons.count_votes(found.id, here.visitor.name or "")

@@ -34,8 +34,10 @@ function show(wanted, clip) {
     video: node.player.video, frameRate: clip.frame_rate, numFrames: clip.num_frames, seek: (frame) => node.player.seek(frame),
   }) : null;
   if (timed) node.player.onFrame(timed.follow);
+  const isOpen = node.querySelector('.clip-more:not([hidden])') !== null;
+  const actions = actionBar(wanted, clip, isOpen);
   const told = el('div.clip-told.stack', {},
-    badges(clip), actionBar(wanted, clip),
+    badges(clip), actions,
     compact ? null : [
       el('p.clip-prompt', {}, clip.prompt || el('span.quiet', {}, say('clip.no_prompt'))),
       ruling(clip),
@@ -185,13 +187,27 @@ const DO = {
   unbin: (clip, _frame, node) => unbin(clip, node),
 };
 
-function actionBar({ node, actions, onAction }, clip) {
-  const names = clip.can.filter((name) => actions === null || actions.includes(name));
+// Where there is little room, these stand there and the others behind "More".
+const FIRST = ['last-frame', 'again', 'download', 'inspect'];
+const LAST = ['bin', 'unbin'];
+
+function actionBar({ node, actions, compact, onAction }, clip, isOpen) {
+  const offered = clip.can.filter((name) => actions === null || actions.includes(name));
+  const names = [...offered.filter((name) => !LAST.includes(name)), ...offered.filter((name) => LAST.includes(name))];
   const run = (name) => (onAction?.(name, clip) === true ? null : attempt(() => DO[name]?.(clip, node.player?.frame ?? 0, node)));
   const button = (name) => (name === 'download'
     ? el('a.clip-download', { href: media(clip.id), download: clip.file_name, onclick: () => saveSidecar(clip), 'data-do': name }, say('clip.do.download'))
     : el(`button${name === 'bin' ? '.danger' : ''}`, { type: 'button', 'data-do': name, onclick: (event) => busy(event.currentTarget, () => run(name)) }, say(`clip.do.${name}`)));
-  return el('div.row.clip-actions', {}, names.map(button));
+  const first = FIRST.filter((name) => names.includes(name));
+  const rest = names.filter((name) => !FIRST.includes(name));
+  if (!compact || rest.length < 2) return el('div.row.clip-actions', {}, names.map(button));
+  const others = el('div.row.clip-more', { hidden: !isOpen }, rest.map(button));
+  const more = el('button.clip-unfold', { type: 'button', 'aria-expanded': String(isOpen) }, say('clip.do.more'));
+  more.addEventListener('click', () => {
+    others.hidden = !others.hidden;
+    more.setAttribute('aria-expanded', String(!others.hidden));
+  });
+  return el('div.row.clip-actions', {}, first.map(button), more, others);
 }
 
 async function busy(button, work) {

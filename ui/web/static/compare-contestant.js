@@ -8,14 +8,17 @@ export class Contestant {
   constructor(models, start, { onChange, onRemove, onCopy }) {
     Object.assign(this, { models, onChange, fields: {}, options: {} });
     this.place = el('strong.compare-place');
-    this.select = el('select', { 'aria-label': say('compare.form.model'), onchange: () => { this.choose(this.select.value, this.raw()); onChange(); } }, groups(models));
+    const chosen = () => { this.choose(this.select.value, this.raw()); onChange(); };
+    this.select = el('select', { 'aria-label': say('compare.form.model'), onchange: chosen }, groups(models));
     this.badges = el('span.row');
-    this.label = el('input.compare-label', { type: 'text', maxlength: 200, placeholder: say('compare.form.label'), 'aria-label': say('compare.form.label'), value: start.label ?? '' });
+    const named = say('compare.form.label');
+    this.label = el('input.compare-label', { type: 'text', maxlength: 200, placeholder: named, 'aria-label': named, value: start.label ?? '' });
     this.removeButton = el('button.plain', { type: 'button', onclick: onRemove }, say('compare.form.remove'));
     this.otherwise = el('details');
     this.told = el('div.compare-plan', { 'aria-live': 'polite' });
     this.element = el('section.panel.stack.compare-contestant', {},
-      el('div.row', {}, this.place, this.select, this.badges, this.label, el('button.plain', { type: 'button', onclick: onCopy }, say('compare.form.copy')), this.removeButton),
+      el('div.row', {}, this.place, this.select, this.badges, this.label,
+        el('button.plain', { type: 'button', onclick: onCopy }, say('compare.form.copy')), this.removeButton),
       this.otherwise, this.told);
     this.choose(start.model, start);
   }
@@ -48,7 +51,9 @@ export class Contestant {
       return labelled(say(`compare.form.${name}`), control, hint);
     };
     const words = (more = {}) => el('input', { type: 'text', placeholder: say('compare.form.as_all'), ...more });
-    const ranged = (rule, whole) => el('input', { type: 'number', min: rule.min, max: rule.max, step: whole ? 1 : 'any', placeholder: say('compare.form.default', { value: rule.default }) });
+    const ranged = (rule, whole) => el('input', {
+      type: 'number', min: rule.min, max: rule.max, step: whole ? 1 : 'any', placeholder: say('compare.form.default', { value: rule.default }),
+    });
     return [
       model.seed ? field('seed', words({ inputmode: 'numeric' })) : null,
       model.steps ? field('num_inference_steps', ranged(model.steps, true)) : null,
@@ -86,12 +91,15 @@ export class Contestant {
   tell(entry) {
     if (entry === null) { this.told.replaceChildren(); return; }
     if (entry.error) {
-      this.told.replaceChildren(el('p.compare-error', {}, [entry.error.message, entry.error.allowed && say('compare.form.allowed', { allowed: entry.error.allowed }), entry.error.fix].filter(Boolean).join('. ')));
+      const { message, allowed, fix } = entry.error;
+      const sentences = [message, allowed && say('compare.form.allowed', { allowed }), fix].filter(Boolean);
+      this.told.replaceChildren(el('p.compare-error', {}, sentences.join('. ')));
       return;
     }
     const { clip } = entry;
-    const facts = [`${clip.width}×${clip.height}`, say('compare.frames', { frames: clip.num_frames }), say('compare.rate', { rate: Number(clip.frame_rate.toFixed(3)) }),
-      say('compare.seconds', { seconds: Number(clip.seconds.toFixed(2)) }), clip.steps && say('compare.steps', { steps: clip.steps }),
+    const facts = [`${clip.width}×${clip.height}`, say('compare.frames', { frames: clip.num_frames }),
+      say('compare.rate', { rate: Number(clip.frame_rate.toFixed(3)) }), say('compare.seconds', { seconds: Number(clip.seconds.toFixed(2)) }),
+      clip.steps && say('compare.steps', { steps: clip.steps }),
       entry.seconds && say('compare.form.takes', { time: duration(entry.seconds) })].filter(Boolean).join(' · ');
     const cost = entry.is_free ? null : el('span.badge', {}, entry.cost ? money(entry.cost) : say('compare.form.no_price'));
     this.told.replaceChildren(el('div.row', {}, el('span.quiet', {}, say('compare.form.makes', { facts })), cost), differences(entry.differences));
@@ -106,7 +114,8 @@ const READ = {
 function controlOf(rule) {
   const standard = say('compare.form.default', { value: String(rule.default) });
   const options = { boolean: ['true', 'false'], choice: rule.choices }[rule.type];
-  if (options) return el('select', {}, el('option', { value: '' }, standard), options.map((value) => el('option', { value }, rule.type === 'boolean' ? say(`compare.form.${value}`) : value)));
+  const worded = (value) => (rule.type === 'boolean' ? say(`compare.form.${value}`) : value);
+  if (options) return el('select', {}, el('option', { value: '' }, standard), options.map((value) => el('option', { value }, worded(value))));
   if (rule.type === 'text') return el('input', { type: 'text', maxlength: rule.max_characters, placeholder: rule.default ? standard : '' });
   return el('input', { type: 'number', min: rule.min, max: rule.max, step: rule.type === 'integer' ? 1 : 'any', placeholder: standard });
 }
@@ -116,7 +125,11 @@ function labelled(name, control, hint = '') {
 }
 
 function groups(models) {
-  const kinds = { local: (model) => model.ready && model.where === 'local', remote: (model) => model.ready && model.where === 'remote', missing: (model) => !model.ready };
+  const kinds = {
+    local: (model) => model.ready && model.where === 'local',
+    remote: (model) => model.ready && model.where === 'remote',
+    missing: (model) => !model.ready,
+  };
   return Object.entries(kinds).map(([kind, fits]) => {
     const found = models.filter(fits);
     return found.length ? el('optgroup', { label: say(`compare.form.group_${kind}`) }, found.map((model) => el('option', { value: model.id }, model.name))) : null;
@@ -124,7 +137,8 @@ function groups(models) {
 }
 
 function badges(model) {
-  const where = el('span.badge', { title: model.summary }, model.where === 'local' ? say('compare.form.local') : model.provider ? say('compare.form.remote', { provider: model.provider }) : say('compare.form.remote_any'));
+  const provider = model.provider ? say('compare.form.remote', { provider: model.provider }) : say('compare.form.remote_any');
+  const where = el('span.badge', { title: model.summary }, model.where === 'local' ? say('compare.form.local') : provider);
   const ready = model.ready ? el('span.badge.good', {}, say('compare.form.ready')) : el('span.badge.warn', { title: model.reason }, say('compare.form.not_ready'));
   const price = model.where === 'local' ? null : el('span.badge', {}, say(model.is_priced ? 'compare.form.costs' : 'compare.form.no_price'));
   return [where, ready, price].filter(Boolean);

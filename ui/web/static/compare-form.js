@@ -42,23 +42,26 @@ class Form {
       control.setAttribute('name', name);
       return el('label.stack.compare-field', {}, el('span', {}, say(`compare.form.${name}`)), control, hint ? el('span.quiet', {}, hint) : null);
     };
+    const any = say('compare.form.any');
     const input = (kind, more = {}) => el('input', { type: kind, ...more });
-    const choose = (values, wording) => el('select', {}, el('option', { value: '' }, say(`compare.form.${wording}`)), values.map((value) => el('option', { value }, value)));
+    const choose = (values) => el('select', {}, el('option', { value: '' }, any), values.map((value) => el('option', { value }, value)));
     const audio = el('select', {}, ['', 'true', 'false'].map((value) => el('option', { value }, say(`compare.form.sound_${value || 'any'}`))));
     return el('section.panel.stack.compare-request', { 'aria-label': say('compare.form.request') },
       el('h2', {}, say('compare.form.request')),
       field('prompt', el('textarea', { rows: 4, placeholder: say('compare.form.prompt_example') })),
       this.picture(),
       el('div.compare-grid', {},
-        field('resolution', choose(RESOLUTIONS, 'any')), field('aspect_ratio', choose(RATIOS, 'any')),
+        field('resolution', choose(RESOLUTIONS)), field('aspect_ratio', choose(RATIOS)),
         field('width', input('number', { min: 1, placeholder: say('compare.form.or_exact') })), field('height', input('number', { min: 1 })),
         field('duration_seconds', input('number', { min: 0.1, step: 'any', placeholder: say('compare.form.any') })),
         field('seed', input('text', { inputmode: 'numeric', placeholder: say('compare.form.drawn') }))),
       this.more = el('details', {}, el('summary', {}, say('compare.form.more')), el('div.stack', {},
         field('negative_prompt', el('textarea', { rows: 2 })),
         el('div.compare-grid', {},
-          field('frame_rate', input('text', { inputmode: 'decimal', placeholder: say('compare.form.any') })), field('num_frames', input('number', { min: 1, placeholder: say('compare.form.any') })),
-          field('num_inference_steps', input('number', { min: 1, placeholder: say('compare.form.any') })), field('guidance_scale', input('number', { step: 'any', placeholder: say('compare.form.any') })),
+          field('frame_rate', input('text', { inputmode: 'decimal', placeholder: any })),
+          field('num_frames', input('number', { min: 1, placeholder: any })),
+          field('num_inference_steps', input('number', { min: 1, placeholder: any })),
+          field('guidance_scale', input('number', { step: 'any', placeholder: any })),
           field('generate_audio', audio), field('max_cost', input('text', { placeholder: '5 USD' }))),
         field('title', input('text', { maxlength: 200 })), field('tags', input('text', { placeholder: say('compare.form.tags_example') })))));
   }
@@ -67,10 +70,16 @@ class Form {
     this.file = el('input', { type: 'file', accept: 'image/*', name: 'image', onchange: () => this.setPicture(this.file.files[0] ?? null) });
     this.thumb = el('img.compare-picture', { alt: say('compare.form.image'), hidden: true });
     this.pictureNote = el('span.quiet');
-    this.noPicture = el('button', { type: 'button', hidden: true, onclick: () => { this.file.value = ''; this.setPicture(null); this.changed(); } }, say('compare.form.no_picture'));
+    const none = () => { this.file.value = ''; this.setPicture(null); this.changed(); };
+    this.noPicture = el('button', { type: 'button', hidden: true, onclick: none }, say('compare.form.no_picture'));
     const zone = el('div.row.compare-drop', {
       ondragover: (event) => event.preventDefault(),
-      ondrop: (event) => { event.preventDefault(); event.stopPropagation(); if (event.dataTransfer.files[0]) { this.setPicture(event.dataTransfer.files[0]); this.changed(); } },
+      ondrop: (event) => {
+        event.preventDefault();
+        event.stopPropagation();
+        const [file] = event.dataTransfer.files;
+        if (file) { this.setPicture(file); this.changed(); }
+      },
     }, el('label.stack.compare-field', {}, el('span', {}, say('compare.form.image')), this.file), this.thumb, this.pictureNote, this.noPicture);
     return zone;
   }
@@ -206,8 +215,9 @@ class Form {
     this.seed = told.seed;
     told.entries.forEach((entry, index) => this.contestants[index]?.tell(entry));
     const costs = told.cost.map(money).join(' + ');
-    const parts = !told.can_start ? [] : [told.remote ? (costs && say('compare.form.cost', { cost: costs })) : say('compare.form.free'), told.unknown ? say('compare.form.unknown', { number: told.unknown }) : ''];
-    if (!told.can_start) parts.unshift(say('compare.form.too_few'));
+    const cost = told.remote ? costs && say('compare.form.cost', { cost: costs }) : say('compare.form.free');
+    const unknown = told.unknown ? say('compare.form.unknown', { number: told.unknown }) : '';
+    const parts = told.can_start ? [cost, unknown] : [say('compare.form.too_few')];
     this.total.textContent = parts.filter(Boolean).join(' ');
     this.startButton.disabled = !told.can_start;
   }
@@ -215,7 +225,8 @@ class Form {
   /** Show what is wrong with the whole, and at which field; null: nothing is. */
   complain(error) {
     const place = error?.told?.field in this.fields ? `${say(`compare.form.${error.told.field}`)}: ` : '';
-    this.problem.textContent = error ? place + [error.message, error.told?.allowed && say('compare.form.allowed', { allowed: error.told.allowed })].filter(Boolean).join('. ') : '';
+    const allowed = error?.told?.allowed && say('compare.form.allowed', { allowed: error.told.allowed });
+    this.problem.textContent = error ? place + [error.message, allowed].filter(Boolean).join('. ') : '';
     for (const [name, control] of Object.entries(this.fields)) {
       const isWrong = error?.told?.field === name;
       control.toggleAttribute('aria-invalid', isWrong);
@@ -253,13 +264,15 @@ function startOf({ base, request, entries }) {
     const note = base.pictures_wanted === 0 ? '' : say(base.pictures_found ? 'compare.form.picture_kept' : 'compare.form.picture_lost');
     return {
       fields: {
-        prompt: base.prompt, negative_prompt: base.negative_prompt, seed: base.seed, width: base.width, height: base.height, num_frames: base.num_frames, frame_rate: base.frame_rate,
+        prompt: base.prompt, negative_prompt: base.negative_prompt, seed: base.seed, width: base.width, height: base.height,
+        num_frames: base.num_frames, frame_rate: base.frame_rate,
       },
       entries: [{ model: base.model, fields: { num_inference_steps: base.steps ?? '', guidance_scale: base.guidance_scale ?? '' }, options: base.options }],
       pictures: { asset: base.asset, note, isThere: base.pictures_found > 0 },
     };
   }
-  const plain = Object.fromEntries(Object.entries(request).filter(([name, value]) => name !== 'options' && value !== null && typeof value !== 'object').map(([name, value]) => [name, String(value)]));
+  const values = Object.entries(request).filter(([, value]) => value !== null && typeof value !== 'object');
+  const plain = Object.fromEntries(values.map(([name, value]) => [name, String(value)]));
   if (plain.duration_seconds?.includes('/')) {
     const [top, bottom] = plain.duration_seconds.split('/').map(Number);
     plain.duration_seconds = String(top / bottom);

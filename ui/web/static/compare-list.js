@@ -15,7 +15,7 @@ class List {
     this.take = el('button', { type: 'button', disabled: true, onclick: () => takeAlong([...this.chosen], this.take) }, say('compare.list.take'));
     this.more = el('button', { type: 'button', hidden: true, onclick: () => attempt(() => this.readOlder()) }, say('compare.list.more'));
     this.begin = el('button.primary', { type: 'button', onclick: () => go('new') }, say('compare.list.begin'));
-    this.bar = el('div.row', {}, this.take);
+    this.bar = el('div.row.compare-listhead', {}, el('h2', {}, say('compare.nav.list')), this.take);
     this.empty = el('div.empty.stack', { hidden: true }, el('h2', {}, say('compare.list.empty')), el('p', {}, say('compare.list.empty_how')), el('div', {}, this.begin));
     this.element = el('section.stack', { 'aria-label': say('compare.nav.list') }, this.bar, this.empty, this.rows, this.more);
   }
@@ -48,7 +48,7 @@ class List {
     const focused = document.activeElement?.dataset?.focus;
     this.rows.replaceChildren(...all.map((item) => this.row(item)));
     this.empty.hidden = all.length > 0;
-    this.take.hidden = all.length === 0;
+    this.bar.hidden = all.length === 0;
     this.take.disabled = this.chosen.size === 0;
     if (focused) this.rows.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
   }
@@ -74,7 +74,7 @@ class List {
         el('div.row', {}, item.entries.map((entry) => el(`span.badge.${TONES[entry.state] ?? 'quiet'}`, {}, entry.label)))),
       el('div.compare-cardfacts', {},
         el(item.is_over ? 'span.badge' : 'span.badge.good', {}, state), el('span.quiet', {}, say('compare.list.votes', { votes: item.votes })),
-        item.tags.length ? el('span.quiet', {}, item.tags.join(', ')) : null,
+        item.tags.length ? el('div.row', {}, item.tags.map((tag) => el('span.badge.compare-tag', { title: say('compare.list.tag') }, tag))) : null,
         el('span.quiet', {}, [moment(item.created_at), item.owner].filter(Boolean).join(', '))));
   }
 }

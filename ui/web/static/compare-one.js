@@ -103,7 +103,10 @@ class One {
   // -- contestants -------------------------------------------------------------------------------------------------
 
   entry(entry) {
-    const action = (name, run) => el('button.plain', { type: 'button', onclick: run, 'data-focus': `${name} ${entry.number}`, 'aria-label': say(`compare.one.${name}_of`, { label: entry.label }) }, say(`compare.one.${name}`));
+    const action = (name, run) => el('button.plain', {
+      type: 'button', onclick: run, 'data-focus': `${name} ${entry.number}`, 'aria-label': say(`compare.one.${name}_of`, { label: entry.label }),
+    }, say(`compare.one.${name}`));
+    const { clip } = entry;
     return el('section.panel.stack.compare-entry', { 'data-number': entry.number, 'data-state': entry.state, 'aria-label': entry.label },
       el('div.row', {}, el('strong', {}, `${entry.number}  ${entry.label}`), el(`span.badge.${entry.tone}`, {}, entry.state_text),
         entry.checks ? el(`span.badge.${entry.checks_tone}`, {}, entry.checks_text) : null),
@@ -113,7 +116,8 @@ class One {
       entry.error ? el('p.compare-error', {}, [entry.error.message, entry.error.fix].filter(Boolean).join('. ')) : null,
       entry.error && !entry.differences.length ? null : differences(entry.differences),
       el('div.row', {},
-        entry.clip ? [action('inspect', () => send({ to: 'inspect', do: 'asset', asset: entry.clip.id })), action('library', () => send({ to: 'library', do: 'show', asset: entry.clip.id }))] : null,
+        clip && action('inspect', () => send({ to: 'inspect', do: 'asset', asset: clip.id })),
+        clip && action('library', () => send({ to: 'library', do: 'show', asset: clip.id })),
         entry.job_id && !entry.clip && entry.state !== 'removed' ? action('queue', () => send({ to: 'queue', do: 'show', job: entry.job_id })) : null));
   }
 
@@ -121,14 +125,16 @@ class One {
     if (entry.is_over) return null;
     const left = entry.eta_seconds === null ? '' : say('compare.one.left', { time: duration(entry.eta_seconds) });
     return el('div.stack', {},
-      el('div.bar', { role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': entry.percent, 'aria-label': entry.label }, el('span', { style: `width: ${entry.percent}%` })),
+      el('div.bar', { role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': entry.percent, 'aria-label': entry.label },
+        el('span', { style: `width: ${entry.percent}%` })),
       el('span.quiet', {}, [entry.stage ?? entry.state_text, left].filter(Boolean).join(', ')));
   }
 
   facts(entry) {
     const { clip } = entry;
-    const made = clip && [`${clip.width}×${clip.height}`, say('compare.frames', { frames: clip.num_frames }), say('compare.rate', { rate: Number(clip.frame_rate.toFixed(3)) }),
-      say('compare.seconds', { seconds: Number(clip.seconds.toFixed(2)) }), say('compare.seed', { seed: clip.seed }), clip.steps && say('compare.steps', { steps: clip.steps })];
+    const made = clip && [`${clip.width}×${clip.height}`, say('compare.frames', { frames: clip.num_frames }),
+      say('compare.rate', { rate: Number(clip.frame_rate.toFixed(3)) }), say('compare.seconds', { seconds: Number(clip.seconds.toFixed(2)) }),
+      say('compare.seed', { seed: clip.seed }), clip.steps && say('compare.steps', { steps: clip.steps })];
     const cost = entry.cost && entry.cost.amount ? say(entry.is_billed ? 'compare.one.billed' : 'compare.one.estimated', { cost: money(entry.cost) }) : null;
     const took = entry.seconds === null || entry.error ? null : say('compare.one.took', { time: duration(entry.seconds) });
     const line = [...(made || []), took, cost].filter(Boolean).join(' · ');
@@ -160,7 +166,8 @@ class One {
 
   offer() {
     if (this.screen.querySelector('.compare-offer')) return;
-    this.screen.prepend(el('button.compare-offer', { type: 'button', onclick: () => { this.stage.dispose(); this.stage = null; this.showClips(); } }, say('compare.one.another')));
+    const showAll = () => { this.stage.dispose(); this.stage = null; this.showClips(); };
+    this.screen.prepend(el('button.compare-offer', { type: 'button', onclick: showAll }, say('compare.one.another')));
   }
 
   build(ready, key) {

@@ -17,7 +17,8 @@ class Compare {
   constructor(element) {
     Object.assign(this, { element, place: null, shown: null, number: 0 });
     this.body = el('div.compare-body');
-    this.tabs = Object.entries(VIEWS).map(([place, name]) => el('button', { type: 'button', 'data-place': place, onclick: () => this.go(place) }, say(`compare.nav.${name}`)));
+    const tab = ([place, name]) => el('button', { type: 'button', 'data-place': place, onclick: () => this.go(place) }, say(`compare.nav.${name}`));
+    this.tabs = Object.entries(VIEWS).map(tab);
     this.nav = el('nav.row.compare-nav', { 'aria-label': say('compare.nav.label') }, this.tabs);
     element.replaceChildren(this.nav, this.body);
     const follow = () => this.follow();

@@ -2,6 +2,12 @@
 import { el, poll, post, say, send, shortcut, showTab, shownTab, toast } from '/studio/static/studio.js';
 
 const TABS = ['create', 'compare', 'queue', 'library', 'inspect', 'settings'];
+const KEYS = [
+  ['everywhere', [[['Alt+1 … Alt+6'], 'tabs_typing'], [['1 … 6'], 'tabs'], [['Ctrl+Enter'], 'submit'], [['/'], 'search'], [['?'], 'help'], [['Esc'], 'close']]],
+  ['player', [[['Space'], 'play'], [[',', '.'], 'step']]],
+  ['compare', [[['s'], 'side'], [['w'], 'wipe'], [['d'], 'difference'], [['b'], 'blink'], [['o'], 'overlay']]],
+  ['vote', [[['←', '→'], 'better'], [['↓'], 'tie'], [['x'], 'both_bad'], [['n'], 'next']]],
+];
 
 export function mount({ element, props, watch }) {
   const person = el('span.person');
@@ -19,8 +25,19 @@ export function mount({ element, props, watch }) {
   keepTheme();
   followAddress();
   TABS.forEach((name, index) => shortcut(String(index + 1), null, () => showTab(name)));
+  document.addEventListener('keydown', goByAlt);
   shortcut('?', null, showKeys);
   acceptDrops();
+}
+
+// Alt and a digit go to a tab even while somebody types. Where Alt writes a sign of its own (on a Mac), typing comes first.
+function goByAlt(event) {
+  if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || document.querySelector('dialog[open]')) return;
+  const digit = /^Digit([1-6])$/.exec(event.code)?.[1];
+  const isTyping = event.target.closest?.('input, textarea, select, [contenteditable=true]');
+  if (!digit || (isTyping && event.key !== digit)) return;
+  event.preventDefault();
+  showTab(TABS[digit - 1]);
 }
 
 function signedIn(visitor) {
@@ -46,10 +63,10 @@ function changeTheme() {
 }
 
 function showKeys() {
-  const rows = [['1 – 6', 'tabs'], ['Ctrl+Enter', 'submit'], ['/', 'search'], ['Space', 'play'], [', .', 'step'], ['?', 'help'], ['Esc', 'close']];
   const dialog = el('dialog.sheet', { 'aria-label': say('shell.shortcuts') },
     el('h2', {}, say('shell.shortcuts')),
-    el('dl.keys', {}, rows.map(([keys, name]) => [el('dt', {}, el('kbd', {}, keys)), el('dd', {}, say(`shell.keys.${name}`))])),
+    KEYS.map(([title, rows]) => [el('h3', {}, say(`shell.keys.${title}`)), el('dl.keys', {}, rows.map(([keys, name]) =>
+      [el('dt', {}, keys.map((key) => el('kbd', {}, key))), el('dd', {}, say(`shell.keys.${name}`))]))]),
     el('button', { type: 'button', onclick: () => dialog.close() }, say('shell.close')));
   dialog.addEventListener('close', () => dialog.remove());
   document.body.append(dialog);
@@ -97,7 +114,8 @@ function acceptDrops() {
       const recipe = await post('/studio/recipe', form);
       send({ to: 'create', do: 'restore', recipe: recipe.id });
     } catch (error) {
-      toast(error.message, { kind: 'bad', seconds: 12 });
+      const inspect = { label: say('shell.inspect_it'), run: () => send({ to: 'inspect', do: 'file', file }) };
+      toast(error.message, { kind: 'bad', seconds: 20, action: inspect });
     }
   });
 }

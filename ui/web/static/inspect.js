@@ -8,7 +8,10 @@ const KEPT = 'studio-inspection';
 
 export function mount({ element }) {
   const desk = new Desk(element);
-  onErrand('inspect', (errand) => { if (errand.do === 'asset') desk.asset(errand.asset); });
+  onErrand('inspect', (errand) => {
+    if (errand.do === 'asset') desk.asset(errand.asset);
+    if (errand.do === 'file') desk.take([errand.file]);
+  });
   document.addEventListener('paste', (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
     if (shownTab() === 'inspect' && files.length) { event.preventDefault(); desk.take(files); }

@@ -39,7 +39,7 @@ export function filterRow({ changed, manage }) {
   const known = el('datalist', { id: 'library-tags' });
   const element = el('div.row.library-filters', { role: 'search', 'aria-label': say('library.filters') }, search,
     ['kind', 'model', 'tag', 'rating', 'standing', 'collection'].map(label),
-    el('button.plain.library-manage', { type: 'button', onclick: manage, title: say('library.do.collections'), 'aria-label': say('library.do.collections') }, '…'),
+    el('button.library-manage', { type: 'button', onclick: manage, title: say('library.do.collections') }, say('library.do.manage')),
     ['since', 'until', 'order'].map(label), clear, known);
   let timer = null;
   const now = () => { clearTimeout(timer); keep(values()); fit(); changed(); };

@@ -76,7 +76,8 @@ class Stage {
     const choose = (side) => el('select', { 'aria-label': say(`compare.players.side.${side}`), onchange: (event) => this.choose(side, Number(event.target.value)) },
       this.clips.map((clip, index) => el('option', { value: index }, clip.label)));
     this.selects = [choose(0), choose(1)];
-    this.pairs = el('span.row.players-pairs', {}, el('span.quiet', {}, say('compare.players.pair')), this.selects[0], el('span', { 'aria-hidden': 'true' }, say('compare.players.against')), this.selects[1]);
+    const against = el('span', { 'aria-hidden': 'true' }, say('compare.players.against'));
+    this.pairs = el('span.row.players-pairs', {}, el('span.quiet', {}, say('compare.players.pair')), this.selects[0], against, this.selects[1]);
     return el('div.row.players-bar', {},
       el('div.row', { role: 'group', 'aria-label': say('compare.players.how') }, this.modeButtons), this.clips.length > 2 && this.pairs, this.fit);
   }
@@ -100,7 +101,10 @@ class Stage {
 
   transport() {
     const { players } = this;
-    const button = (name, run) => el('button.players-icon', { type: 'button', onclick: run, 'aria-label': say(`compare.players.${name}`), title: say(`compare.players.${name}`) }, icon(name));
+    const button = (name, run) => {
+      const title = say(`compare.players.${name}`);
+      return el('button.players-icon', { type: 'button', onclick: run, 'aria-label': title, title }, icon(name));
+    };
     this.play = button('play', () => players.toggle());
     this.scrub = el('input', { type: 'range', min: 0, max: 1000, step: 1, value: 0, 'aria-label': say('compare.players.scrub'), oninput: () => this.scrubbed() });
     this.clock = el('output.players-clock');

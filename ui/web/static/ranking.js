@@ -31,11 +31,17 @@ function ranking(told) {
   return [
     el('section.panel.stack.compare-ranking', { 'aria-label': say('compare.ranking.title') },
       standing(told),
-      el('div.compare-scroll', { tabindex: 0, role: 'group', 'aria-label': say(`compare.ranking.of_${told.by}`) }, table(told, scale)),
+      scrolled(say(`compare.ranking.of_${told.by}`), table(told, scale)),
       told.notes.length ? el('ul.quiet.compare-notes', {}, told.notes.map((note) => el('li', {}, note))) : null,
-      pairs.length ? el('details', { open: told.claims > 0 }, el('summary', {}, say('compare.ranking.pairs')), el('div.compare-scroll', { tabindex: 0, role: 'group', 'aria-label': say('compare.ranking.pairs') }, duels(pairs))) : null,
+      pairs.length ? el('details', { open: told.claims > 0 }, el('summary', {}, say('compare.ranking.pairs')),
+        scrolled(say('compare.ranking.pairs'), duels(pairs))) : null,
       el('p.quiet.compare-method', {}, told.method)),
   ];
+}
+
+/** What may be wider than a narrow window; it has the focus so that keys can move it. */
+function scrolled(label, content) {
+  return el('div.compare-scroll', { tabindex: 0, role: 'group', 'aria-label': label }, content);
 }
 
 /** How many votes there are, and how many are needed before anybody is said to be better. */
@@ -45,7 +51,9 @@ function standing(told) {
     : say('compare.ranking.not_enough', { votes: told.votes, needed: told.votes_needed, each: told.votes_needed_each });
   return el('div.stack', {},
     el('p', { role: 'status' }, sentence, ' ', el('span.quiet', {}, say('compare.ranking.both_bad', { number: told.both_bad }))),
-    told.is_enough ? null : el('div.bar', { role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': told.votes_needed, 'aria-valuenow': told.votes, 'aria-label': say('compare.ranking.progress') }, el('span', { style: `width: ${share}%` })));
+    told.is_enough ? null : el('div.bar', {
+      role: 'progressbar', 'aria-valuemin': 0, 'aria-valuemax': told.votes_needed, 'aria-valuenow': told.votes, 'aria-label': say('compare.ranking.progress'),
+    }, el('span', { style: `width: ${share}%` })));
 }
 
 function table(told, scale) {

@@ -14,18 +14,18 @@ export function keys({ host }) {
     const fill = () => {
       const found = told.providers.filter((item) => `${item.name} ${item.provider}`.toLowerCase().includes(wanted.trim().toLowerCase()));
       const columns = [say('settings.keys.provider'), say('settings.keys.state'), { label: '' }];
-      frame.replaceChildren(table(say('settings.part.keys'), columns, found.map((item) => row(item))));
+      frame.replaceChildren(table(say('settings.part.keys'), columns, found.map((item) => row(item, !told.keyring_fault))));
     };
     fill();
     host.replaceChildren(head('keys', find, again), ...fault(told), frame);
   }
 
-  function row(item) {
+  function row(item, hasKeyring) {
     return el('tr', { 'data-provider': item.provider },
       el('td', {}, el('strong', {}, item.name), el('div.quiet.settings-small', {}, item.key_url
         && away(item.key_url, say('settings.keys.get_one'), say('settings.keys.get_one_named', item)))),
       el('td', {}, item.halves.map((half) => state(item, half)), item.fault && el('p.settings-problem', {}, item.fault)),
-      el('td.settings-buttons', {}, el('div.row', {}, buttons(item))));
+      el('td.settings-buttons', {}, el('div.row', {}, hasKeyring ? buttons(item) : el('span.quiet.settings-small', {}, say('settings.keys.not_here')))));
   }
 
   function buttons(item) {

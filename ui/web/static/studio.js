@@ -71,47 +71,79 @@ const pollers = new Map();
 
 class Poller {
   constructor(path) {
-    Object.assign(this, { path, shows: new Map(), etag: null, last: undefined, timer: null, failures: 0, isBusy: false });
-    document.addEventListener('visibilitychange', () => !document.hidden && this.shows.size && this.look());
+    Object.assign(this, { path, shows: new Map(), etag: null, last: undefined, timer: null, failures: 0, isRefused: false, isBusy: false });
+    this.whenSeen = () => !document.hidden && this.look();
+    document.addEventListener('visibilitychange', this.whenSeen);
   }
 
   add(show, interval) {
     this.shows.set(show, interval);
-    if (this.last !== undefined) show(this.last);
+    if (this.last !== undefined) this.draw([show]);
     this.look();
-    return { stop: () => this.shows.delete(show), now: () => this.look() };
+    return { stop: () => this.remove(show), now: () => this.look() };
+  }
+
+  remove(show) {
+    this.shows.delete(show);
+    if (this.shows.size) return;
+    clearTimeout(this.timer);
+    document.removeEventListener('visibilitychange', this.whenSeen);
+    if (pollers.get(this.path) === this) pollers.delete(this.path);
   }
 
   async look() {
     clearTimeout(this.timer);
+    if (!this.shows.size) return;
     if (this.isBusy) { this.isAskedAgain = true; return; }
     this.isBusy = true;
+    const answer = await this.ask();
+    this.isBusy = false;
+    if (answer) {
+      this.last = answer.told;
+      if (this.draw([...this.shows.keys()])) this.etag = answer.etag; // what was not drawn is told again
+    }
+    if (this.isAskedAgain) { this.isAskedAgain = false; this.look(); return; }
+    if (this.shows.size && !document.hidden) this.timer = setTimeout(() => this.look(), this.pause());
+  }
+
+  /** What is new: {told, etag}. Null if nothing is, or nobody answered. */
+  async ask() {
     try {
       const response = await fetch(this.path, { headers: this.etag ? { 'if-none-match': this.etag } : {} });
       if (response.status === 401) location.assign('/login');
-      if (response.ok) {
-        this.etag = response.headers.get('etag');
-        this.last = await response.json();
-        for (const show of [...this.shows.keys()]) show(this.last);
-      }
-      if (this.failures > 1) { this.failures = 0; toast(say('shell.online')); }
+      if (response.status >= 500) throw new Error(response.statusText);
+      const told = response.ok ? await response.json() : null;
+      this.isRefused = response.status >= 400; // gone, or not for this visitor: that does not mend itself soon
+      if (this.failures > 1) toast(say('shell.online'));
       this.failures = 0;
+      return told && { told, etag: response.headers.get('etag') };
     } catch {
       if (++this.failures === 2) toast(say('shell.offline'), { kind: 'bad', seconds: 10 });
-    } finally {
-      this.isBusy = false;
-    }
-    if (this.isAskedAgain) { this.isAskedAgain = false; this.look(); return; }
-    if (this.shows.size && !document.hidden) {
-      const pause = Math.min(...this.shows.values()) * Math.min(2 ** this.failures, 16);
-      this.timer = setTimeout(() => this.look(), pause);
+      return null;
     }
   }
+
+  /** Whether all of them could show it. One that cannot is the page's own fault, not the studio's. */
+  draw(shows) {
+    let isDrawn = true;
+    for (const show of shows) {
+      try { show(this.last); } catch (error) { isDrawn = false; reportError(error); }
+    }
+    return isDrawn;
+  }
+
+  pause() {
+    const usual = Math.min(...this.shows.values());
+    if (this.isRefused) return Math.max(usual, REFUSED_PAUSE_MS);
+    return Math.min(usual * Math.min(2 ** this.failures, 16), Math.max(usual, LONGEST_PAUSE_MS));
+  }
 }
+const REFUSED_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 16_000;
 
 /** Look at once at everything that is polled: something was just changed from here. */
 export function refresh() {
-  for (const poller of pollers.values()) if (poller.shows.size) poller.look();
+  for (const poller of [...pollers.values()]) poller.look();
 }
 
 // -- errands: from one tab to another ----------------------------------------------------------------------------
@@ -120,13 +152,13 @@ const errands = new Map();
 const undelivered = new Map();
 let carry = null;
 
-/** Show a tab, and tell it what to do: send({to: 'create', do: 'again', asset: ID}). */
+/** Show a tab, and tell it what to do: send({to: 'create', do: 'again', asset: ID}). One with a `file` is for scripts alone. */
 export function send(errand) {
   showTab(errand.to);
   const listeners = errands.get(errand.to) ?? [];
   for (const listener of listeners) listener(errand);
   if (!listeners.length) undelivered.set(errand.to, errand); // its script is loaded when the tab is first shown
-  carry?.(errand);
+  if (!errand.file) carry?.(errand);
 }
 
 /** Hear the errands of a tab. One that came before the script was there is told at once. */

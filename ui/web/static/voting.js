@@ -11,8 +11,9 @@ const MOST_REASONS = 8;
 export class Ballot {
   constructor({ cast, withKeys = false }) {
     Object.assign(this, { cast, chosen: new Set(), isBusy: false });
-    this.buttons = Object.fromEntries(Object.entries(VERDICTS).map(([verdict, key]) => [verdict, el('button.compare-verdict', { type: 'button', 'data-verdict': verdict, onclick: () => this.vote(verdict) },
-      el('span', {}, say(`compare.vote.${verdict}`)), withKeys && el('kbd', {}, SHOWN_KEYS[key]))]));
+    const button = (verdict, key) => el('button.compare-verdict', { type: 'button', 'data-verdict': verdict, onclick: () => this.vote(verdict) },
+      el('span', {}, say(`compare.vote.${verdict}`)), withKeys && el('kbd', {}, SHOWN_KEYS[key]));
+    this.buttons = Object.fromEntries(Object.entries(VERDICTS).map(([verdict, key]) => [verdict, button(verdict, key)]));
     this.chips = el('div.row', { role: 'group', 'aria-label': say('compare.vote.reasons') });
     this.own = el('input.compare-own', { type: 'text', maxlength: 200, 'aria-label': say('compare.vote.own'), placeholder: say('compare.vote.own') });
     this.element = el('div.stack.compare-ballot', {},
@@ -30,7 +31,10 @@ export class Ballot {
   /** The reasons that can be chosen. */
   offer(reasons) {
     if (this.chips.childElementCount) return;
-    this.chips.replaceChildren(...reasons.map((reason) => el('button.compare-chip', { type: 'button', 'aria-pressed': 'false', onclick: (event) => this.choose(reason, event.currentTarget) }, reason)));
+    const chip = (reason) => el('button.compare-chip', {
+      type: 'button', 'aria-pressed': 'false', onclick: (event) => this.choose(reason, event.currentTarget),
+    }, reason);
+    this.chips.replaceChildren(...reasons.map(chip));
   }
 
   choose(reason, chip) {

@@ -1,9 +1,10 @@
 // What is being made, and the newest clips. Everything stands in the database: a refresh, or another window, shows the same.
-import { attempt, duration, el, get, onErrand, poll, post, refresh, say, send, shownTab, showTab, toast } from '/studio/static/studio.js';
+import { attempt, duration, el, onErrand, poll, post, refresh, say, send, shownTab, showTab, toast } from '/studio/static/studio.js';
 import { clearProblem, showProblem } from '/studio/static/estimate.js';
 
 const LATEST = 3;
 const DRAFT = 'create-prompt';
+const FORM_SETTLES_MS = 400;
 const FAILED_SHOWN_MS = 24 * 3600e3;
 const clips = import('/studio/static/clip.js').catch(() => null);
 
@@ -14,6 +15,7 @@ export function mount({ element, props, watch }) {
     bench.answer(props.value);
   });
   keepPrompt();
+  showForm();
   // What was typed goes along to Python, for a form that keeps it: this listener is called first.
   onErrand('create', (errand) => { errand.prompt = document.querySelector('#create-field-prompt textarea')?.value ?? ''; });
   document.addEventListener('click', (event) => {
@@ -45,6 +47,21 @@ function keepPrompt() {
   document.getElementById('create-form')?.append(document.createComment('')); // looked at once, should it be there already
 }
 
+// gradio brings a form's fields one by one. They are shown together, when for a moment none has come.
+function showForm() {
+  let timer = null;
+  // an empty part may have fields whose code is still on its way
+  const pause = () => (document.querySelector('#create-fields .create-grid:empty') ? 3 : 1) * FORM_SETTLES_MS;
+  const shown = () => {
+    if (!document.querySelector('#create-fields :is(#create-presets, .create-banner)')) return; // not drawn to its end yet
+    observer.disconnect();
+    document.documentElement.dataset.form = 'drawn';
+  };
+  const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(shown, pause()); });
+  observer.observe(document.getElementById('create-fields') ?? document.body, { childList: true, subtree: true });
+  timer = setTimeout(shown, pause());
+}
+
 class Bench {
   constructor(element) {
     this.cards = new Map();
@@ -66,7 +83,7 @@ class Bench {
         this.list, this.empty, this.teller),
       el('section.bench', { 'aria-labelledby': 'bench-latest' },
         el('h2', { id: 'bench-latest' }, say('create.bench.latest')), this.latest, this.noLatest));
-    get('/studio/models').then((told) => { this.me = told.visitor; this.show(); });
+    poll('/studio/models', (told) => { this.me = told.visitor; this.show(); }, { seconds: 20 }); // the picker asks the same
     poll('/studio/jobs', (told) => { this.jobs = told.jobs; this.show(); }, { seconds: 0.7 });
     this.runPoller = poll('/studio/extensions', (told) => { this.runs = told.extensions; this.show(); }, { seconds: 2 });
   }
@@ -86,11 +103,12 @@ class Bench {
     setTimeout(() => this.giveUp(card), 10_000);
   }
 
-  giveUp(card) { // nobody answered: the studio was restarted meanwhile, and knows nothing of this page
+  giveUp(card) { // nobody answered (the studio was restarted meanwhile, and knows nothing of this page), or no list tells of it
     if (!this.waiting.includes(card)) return;
-    const isTaken = Boolean(card.dataset.job);
+    const { job } = card.dataset;
     this.give(card);
-    if (!isTaken) toast(say('create.bench.unanswered'), { kind: 'bad', seconds: 30, action: { label: say('create.bench.reload'), run: () => location.reload() } });
+    if (job) toast(say('create.bench.taken'), { seconds: 20, action: { label: say('create.bench.show'), run: () => send({ to: 'queue', do: 'show', job }) } });
+    else toast(say('create.bench.unanswered'), { kind: 'bad', seconds: 30, action: { label: say('create.bench.reload'), run: () => location.reload() } });
   }
 
   give(card) {
@@ -155,7 +173,7 @@ class Bench {
   isOpen(job) {
     if (['running', 'queued', 'held'].includes(job.state)) return true;
     const isFresh = job.ended_at && Date.now() - Date.parse(job.ended_at) < FAILED_SHOWN_MS;
-    return ['failed', 'canceled'].includes(job.state) && isFresh && !this.hidden.has(job.id) && job.state === 'failed';
+    return job.state === 'failed' && isFresh && !this.hidden.has(job.id);
   }
 
   hide(id) {
