@@ -28,7 +28,7 @@ PROMPTS = (
     "a large white square moving down on a brown background",
     "an orange square shrinking on a black background",
 )
-PLACES = ("compare/ranking", "queue", "library", "inspect", "settings")
+PLACES = ("queue", "library", "inspect", "settings")
 _VIEWPORT: ViewportSize = {"width": 1440, "height": 900}
 
 
@@ -92,8 +92,7 @@ def _draw(page: Page, url: str, theme: str, places: Sequence[str], home: Path) -
             page.locator("#widget-inspect input[type=file]").first.set_input_files(clip)
             page.wait_for_timeout(9000)
         page.evaluate("document.activeElement?.blur()")
-        name = "ranking" if place.endswith("ranking") else place.partition("/")[0]
-        page.screenshot(path=FOLDER / f"{name}-{theme}.png")
+        page.screenshot(path=FOLDER / f"{place.partition('/')[0]}-{theme}.png")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def test_no_tab_has_a_serious_violation(page: Page, theme: str) -> None:
     for name in TABS:
         page.get_by_role("tab", name=name).click()
         page.wait_for_timeout(1200)
-        found += [f"{name}: {line}" for line in _serious(page)]
+        found += [f"{name}: {line}" for line in serious_violations(page)]
     assert found == []
 
 
@@ -43,7 +43,7 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
-def _serious(page: Page) -> list[str]:
+def serious_violations(page: Page) -> list[str]:
     results = Axe().run(page, options={"resultTypes": ["violations"]}).response
     lines = []
     for violation in results["violations"]:

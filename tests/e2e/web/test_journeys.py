@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from studio.jobs.states import JobState
 from tests.e2e.test_remote import CONTRACT, ROWS
 from tests.e2e.web.house import House
+from tests.e2e.web.test_accessibility import serious_violations
 from tests.providers.conformance.server import ConformanceServer
 from tests.webpage import SLOW_MODEL
 
@@ -292,6 +293,7 @@ def signed_in(browser: Browser, address: str, name: str) -> Iterator[Page]:
     page.set_default_timeout(60_000)
     page.goto("/")
     assert page.url.split("?")[0].endswith("/login")
+    assert serious_violations(page) == []
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name=re.compile("in", re.IGNORECASE)).click()
