@@ -27,7 +27,7 @@ def site(page_home: Studio) -> Iterator[ServedPage]:
         yield served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium."""
     if CHROMIUM is None:
