@@ -43,7 +43,8 @@ def test_text_to_video_equals_the_stock_pipeline(
         "a red circle", "", height=32, width=32, num_frames=5, num_inference_steps=2, max_sequence_length=8,
         guidance_scale=generator.spec.parameters.guidance_scale.default, generator=torch.Generator().manual_seed(5),
     ).frames[0]  # fmt: skip
-    np.testing.assert_array_equal(ours, (stock * 255).round().astype(np.uint8))
+    # One level of 255: where a value lies between two, the order in which threads add up decides.
+    np.testing.assert_allclose(ours.astype(np.int16), (stock * 255).round().astype(np.int16), rtol=0, atol=1)
 
 
 def test_a_seed_reproduces_bit_for_bit_and_another_does_not(

@@ -96,6 +96,11 @@ def test_canceling_a_waiting_job_is_undone_at_its_old_place(page: Page, site: Se
     page.get_by_role("button", name="Undo").click()
     expect(row(page, jobs[1]).locator(".badge")).to_have_text("Waiting")
     expect.soft(page.locator("tbody[data-group=queued] tr.queue-row")).to_have_count(3)
+    # It is put back at the end first, and moved to its old place with a second request.
+    places = "[...document.querySelectorAll('tbody[data-group=queued] tr.queue-row')].map((row) => row.dataset.job)"
+    page.wait_for_function(
+        f"JSON.stringify({places}) === {json.dumps(json.dumps([job.id for job in jobs], separators=(',', ':')))}"
+    )
     line = site.studio.desk.jobs(JobState.QUEUED, newest_first=False)
     assert [job.id for job in line] == [job.id for job in jobs]
 
