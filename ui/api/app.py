@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -40,19 +39,11 @@ def create_app(studio: Studio, access: Access) -> FastAPI:
     """Return the API over a studio, whose database is opened. Raises what opening it does."""
     services = Services.of(studio)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            services.hub.close()
-            await run_in_threadpool(services.folder.close)
-
     app = FastAPI(
         title="Local video studio",
         version=__version__,
         description=_DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=services.lifespan,
         # The pages that show the document load scripts from elsewhere; the document itself is enough.
         docs_url=None,
         redoc_url=None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 
 from studio.app import Studio
 from studio.errors import StoreFault
@@ -48,6 +49,15 @@ class Services:
         overview = JobOverview(studio.store)
         folder = UploadFolder(studio.settings.home / "uploads")
         return cls(studio=studio, overview=overview, hub=EventHub(overview, studio.desk), folder=folder)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Be there for as long as a server runs; listeners are let go and uploads removed when it ends."""
+        try:
+            yield
+        finally:
+            self.hub.close()
+            await run_in_threadpool(self.folder.close)
 
     @property
     def home(self) -> Path:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -51,15 +48,9 @@ def create_site(studio: Studio, *, needs_login: bool = False, is_https: bool = F
     """
     services = Services.of(studio)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            services.hub.close()
-            await run_in_threadpool(services.folder.close)
-
-    site = FastAPI(title="Local video studio", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    site = FastAPI(
+        title="Local video studio", lifespan=services.lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     site.state.services = services
     site.state.site = Site(services)
     for module in ROUTES:

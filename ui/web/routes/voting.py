@@ -115,11 +115,7 @@ def blind_clip(comparison_id: str, token: str, request: Request, here: Here, dea
     wanted = {name: value for name, value in request.headers.items() if name == "range"}
     answer = here.services.sealed_file(asset, wanted)
     kept = [(name, value) for name, value in answer.raw_headers if name not in _TELLING]
-    answer.raw_headers = [
-        *kept,
-        (b"cache-control", b"private, max-age=3600, immutable"),
-        (b"content-disposition", b"inline"),
-    ]
+    answer.raw_headers = [*kept, *_TOLD_INSTEAD]
     return answer
 
 
