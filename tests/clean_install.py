@@ -47,7 +47,12 @@ def inspect(wheel: Path) -> None:
     for item in ("c2pa.pem", "tsa.pem", "README.md"):
         path = f"studio/provenance/trust_lists/{item}"
         require(path in names, f"the wheel lacks {path}")
-    for path in ("ui/web/static/studio.js", "ui/web/words/en/shell.toml", "studio/comparing/page"):
+    for path in (
+        "ui/web/static/studio.js",
+        "ui/web/entrance/login.html",
+        "ui/web/words/en/shell.toml",
+        "studio/comparing/page",
+    ):
         require(any(name.startswith(path) for name in names), f"the wheel lacks {path}")
     require(wheel.stat().st_size < MAX_WHEEL_BYTES, f"the wheel has {wheel.stat().st_size} bytes")
 

@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 
 from studio.app import Studio
-from ui.web.shell import AT_ONCE, Shell
+from ui.web.frame.shell import AT_ONCE, Shell
+from ui.web.frame.widget import widget
 from ui.web.tabs import compare, create, inspect, library, queue, settings
 from ui.web.visitor import visitor_of
-from ui.web.widget import widget
 from ui.web.words import say
 
 _TABS = {"create": create, "compare": compare, "queue": queue, "library": library, "inspect": inspect,

@@ -23,10 +23,10 @@ from ui.api.bodies import refusal_of_errors
 from ui.api.problems import Refusal, refusal_of
 from ui.api.services import Services
 from ui.web.app import build_app
-from ui.web.door import Door
+from ui.web.entrance.door import Door
+from ui.web.frame.theme import theme
 from ui.web.here import Site
 from ui.web.routes import batches, clips, compare, create, files, inspect, jobs, library, people, settings, voting
-from ui.web.theme import theme
 from ui.web.uploaded import UploadedOnly
 
 ROUTES = (files, jobs, batches, create, clips, compare, voting, library, inspect, settings, people)

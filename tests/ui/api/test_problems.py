@@ -16,7 +16,7 @@ from studio.people.account import UnknownAccount
 from studio.people.presets import UnknownPreset
 from studio.people.visitor import NotAllowed
 from ui.api.problems import refusal_of
-from ui.web.bench import RecipeGone
+from ui.web.backstage.bench import RecipeGone
 
 MISSING: tuple[type[NotFound], ...] = (
     UnknownModel,

@@ -24,7 +24,7 @@ from studio.people.account import Role
 from studio.people.people import People
 from studio.people.throttle import Throttle
 from ui.api.server import bind, url_of
-from ui.web.door import Door
+from ui.web.entrance.door import Door
 from ui.web.visitor import visitor_of
 
 PASSWORD = "tulip engine waltz"

@@ -15,7 +15,7 @@ from studio.batch.faults import BatchFaults
 from studio.errors import UnsupportedValue
 from studio.jobs.states import JobState
 from studio.people.account import Role
-from ui.web.batch_upload import MAX_BATCH_BYTES, Looked, Upload, hand_in, look_at, plain_name
+from ui.web.batch.upload import MAX_BATCH_BYTES, Looked, Upload, hand_in, look_at, plain_name
 
 MODEL = "scripted-moving"
 

@@ -18,7 +18,7 @@ from studio.library.asset import Asset
 from studio.request import GenerationRequest
 from ui.api.problems import Refusal
 from ui.api.slots import Slots
-from ui.web.bundling import KEPT_SECONDS, MAX_TICKETS, Download, Tickets, pieces
+from ui.web.backstage.bundling import KEPT_SECONDS, MAX_TICKETS, Download, Tickets, pieces
 
 
 class Clock:

@@ -9,7 +9,7 @@ import pytest
 from studio.comparing.comparison import Entry
 from studio.comparing.voting import Pair
 from ui.api.problems import Refusal
-from ui.web.dealing import Deals
+from ui.web.backstage.dealing import Deals
 
 
 def entry(number: int) -> Entry:

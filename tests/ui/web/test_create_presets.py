@@ -14,9 +14,9 @@ from studio.people.account import Role
 from studio.people.presets import MAX_PRESETS, Presets, UnknownPreset, last_job, recent_prompts
 from studio.people.visitor import LOCAL, NotAllowed, Visitor
 from tests.webpage import page_studio
-from ui.web.choosing import default_model
-from ui.web.form_state import Filler, FormState
-from ui.web.orders import Orders, told_error
+from ui.web.form.choosing import default_model
+from ui.web.form.orders import Orders, told_error
+from ui.web.form.state import Filler, FormState
 
 ADA = Visitor(name="ada", role=Role.CREATOR)
 BEN = Visitor(name="ben", role=Role.CREATOR)

@@ -17,13 +17,13 @@ from studio.people.account import Role
 from studio.people.visitor import LOCAL, Visitor
 from studio.request import GenerationRequest
 from tests.webpage import ServedPage
-from ui.web import estimating
-from ui.web.bench import Recipes, bench_of
-from ui.web.estimating import AT_A_TIME, MAX_WAITING, Estimator
-from ui.web.extension_form import can_extend, extension_fields, extension_wish
-from ui.web.form_state import Filler, FormState
-from ui.web.forms import values_of
-from ui.web.orders import Orders
+from ui.web.backstage import estimating
+from ui.web.backstage.bench import Recipes, bench_of
+from ui.web.backstage.estimating import AT_A_TIME, MAX_WAITING, Estimator
+from ui.web.form.extension import can_extend, extension_fields, extension_wish
+from ui.web.form.forms import values_of
+from ui.web.form.orders import Orders
+from ui.web.form.state import Filler, FormState
 from ui.web.views.models import make_label
 
 MODEL = "scripted-moving"

@@ -18,8 +18,8 @@ from studio.people.people import People
 from studio.people.visitor import NotAllowed
 from tests.ui.api.conftest import until
 from tests.ui.web.doorstep import PASSWORD, SECRET, Doorstep, doorstep, raw, refusal
-from ui.web import door as doors
-from ui.web.door import require_login_possible
+from ui.web.entrance import door as doors
+from ui.web.entrance.door import require_login_possible
 from ui.web.visitor import visitor_of
 
 EVIL = "http://evil.example"

@@ -17,8 +17,8 @@ from studio.catalog.schema import ModelSpec
 from studio.errors import RequestError, UnsupportedValue
 from studio.request import Role
 from studio.resolve import resolve
-from ui.web.fields import CUSTOM, Field, facts_of, fields_of
-from ui.web.forms import defaults_of, field_named, request_of, values_of
+from ui.web.form.fields import CUSTOM, Field, facts_of, fields_of
+from ui.web.form.forms import defaults_of, field_named, request_of, values_of
 
 CATALOG = load_catalog()
 SERVED = [spec for spec in CATALOG if spec.generator is not None]

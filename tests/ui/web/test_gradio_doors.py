@@ -10,7 +10,7 @@ import pytest
 
 from tests.ui.web.conftest import ServedPage
 from ui.api.problems import Refusal
-from ui.web.paths import Paths
+from ui.web.entrance.paths import Paths
 
 # A new version of gradio may bring new paths: each is looked at before it is let through.
 NEEDED = {

@@ -12,7 +12,7 @@ from studio.people.account import Role
 from studio.people.people import People
 from studio.people.throttle import Throttle
 from tests.ui.web.doorstep import PASSWORD, Doorstep, doorstep, refusal
-from ui.web.login import safe_next
+from ui.web.entrance.login import safe_next
 
 
 @pytest.fixture(scope="module")

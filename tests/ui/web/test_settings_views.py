@@ -14,8 +14,8 @@ from studio.errors import Canceled
 from studio.people.account import Role
 from studio.people.visitor import LOCAL, Visitor
 from studio.weights import PullProgress
-from ui.web.pulling import Pulls, PullState
-from ui.web.surgery import Examination, Surgery
+from ui.web.backstage.pulling import Pulls, PullState
+from ui.web.backstage.surgery import Examination, Surgery
 from ui.web.views.settings import check_view, defaults_view, doctor_view, machine_findings, sections
 from ui.web.words import words
 

@@ -32,7 +32,7 @@ def web(
     from ui.api.access import is_loopback
     from ui.api.keeper import WorkerKeeper
     from ui.api.server import ApiServer, bind, url_of
-    from ui.web.door import require_login_possible
+    from ui.web.entrance.door import require_login_possible
 
     studio = Studio()
     needs_login = login or https or not is_loopback(host)

@@ -18,8 +18,8 @@ from studio.jobs.states import JobState
 from studio.people.visitor import Action
 from ui.api.problems import Refusal
 from ui.api.uploads import Form, receive_form
-from ui.web.batch_templates import template
-from ui.web.batch_upload import Upload, hand_in, look_at, plain_name
+from ui.web.batch.templates import template
+from ui.web.batch.upload import Upload, hand_in, look_at, plain_name
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import act_on_all, unless_known
 from ui.web.views.batches import batch_view, check_view, handed_in_view, jobs_view

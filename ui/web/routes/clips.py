@@ -19,9 +19,9 @@ from studio.library.asset import Asset
 from studio.library.lineage import sources_of
 from studio.people.visitor import Action
 from ui.api.problems import Refusal
+from ui.web.backstage.seals import SealsHere
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
-from ui.web.seals import SealsHere
 from ui.web.views.clips import ClipSurroundings, clip_view
 
 router = APIRouter(prefix="/studio/clips")

@@ -14,11 +14,11 @@ from studio.people.presets import recent_prompts
 from studio.people.visitor import Action, NotAllowed
 from ui.api.problems import Refusal, without_home, without_paths
 from ui.api.uploads import MAX_VIDEO_BYTES, receive_form
-from ui.web.bench import bench_of
-from ui.web.choosing import default_model
-from ui.web.estimating import Estimated
-from ui.web.extensions import ExtensionRun
-from ui.web.forms import defaults_of, request_of
+from ui.web.backstage.bench import bench_of
+from ui.web.backstage.estimating import Estimated
+from ui.web.backstage.extensions import ExtensionRun
+from ui.web.form.choosing import default_model
+from ui.web.form.forms import defaults_of, request_of
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
 from ui.web.views.jobs import stage_text

@@ -15,11 +15,11 @@ from studio.provenance.shown import one_line
 from studio.recipe import recipe_of
 from ui.api.problems import Refusal
 from ui.api.uploads import MAX_VIDEO_BYTES, Form, receive_form
-from ui.web.bench import bench_of
+from ui.web.backstage.bench import bench_of
+from ui.web.backstage.inspecting import InspectionsHere
+from ui.web.backstage.seals import SealsHere
 from ui.web.here import Here
-from ui.web.inspecting import InspectionsHere
 from ui.web.routes.jobs import unless_known
-from ui.web.seals import SealsHere
 from ui.web.views.inspections import inspection_view
 from ui.web.views.reports import report_view
 

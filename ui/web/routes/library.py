@@ -15,7 +15,7 @@ from studio.library.asset import Asset
 from studio.library.query import LibraryQuery, Order
 from studio.people.visitor import Action, NotAllowed
 from ui.api.problems import Refusal, refusal_of
-from ui.web.bundling import Download, TicketsHere
+from ui.web.backstage.bundling import Download, TicketsHere
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
 from ui.web.views.assets import facets_view, is_mine, lineage_view, notes_view, page_view

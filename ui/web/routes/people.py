@@ -11,7 +11,7 @@ from studio.people.throttle import TooManyTries
 from studio.people.visitor import Action
 from ui.api.problems import Refusal
 from ui.web.here import Asked, Here
-from ui.web.secret_fields import Sent
+from ui.web.routes.secret_fields import Sent
 from ui.web.views.settings import account_view
 
 router = APIRouter(prefix="/studio/settings")

@@ -21,9 +21,9 @@ from studio.spending.break_even import break_even
 from studio.weights import WeightStore
 from ui.api.problems import Refusal, refusal_of
 from ui.web.here import Asked, Here
-from ui.web.housekeeping import DeskHere, costs_now, machine_now, repository_bytes, room_now
+from ui.web.routes.housekeeping import DeskHere, costs_now, machine_now, repository_bytes, room_now
 from ui.web.routes.jobs import unless_known
-from ui.web.secret_fields import Sent
+from ui.web.routes.secret_fields import Sent
 from ui.web.views.settings import (
     about_view,
     certificates_view,

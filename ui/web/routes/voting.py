@@ -14,7 +14,7 @@ from studio.library.asset import Asset
 from studio.people.visitor import Action
 from ui.api import asks
 from ui.api.problems import Refusal
-from ui.web.dealing import DealsHere
+from ui.web.backstage.dealing import DealsHere
 from ui.web.here import Asked, Here
 from ui.web.routes.compare import model_names, one
 from ui.web.views.comparisons import deal_view, entry_label, revealed_view, vote_view

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from ui.web.shell import Shell
-from ui.web.widget import widget
+from ui.web.frame.shell import Shell
+from ui.web.frame.widget import widget
 from ui.web.words import say
 
 

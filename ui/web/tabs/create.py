@@ -15,17 +15,17 @@ from studio.catalog.schema import ModelSpec
 from studio.errors import StudioError
 from studio.people.presets import Presets
 from studio.people.visitor import Action, Visitor, require
-from ui.web.answering import answering
-from ui.web.extension_form import can_extend, extension_fields
-from ui.web.fields import COMMON, fields_of
-from ui.web.form_parts import FormParts, change_label, draw_parts, preset_choices
-from ui.web.form_state import Filler, FormState, Kept
-from ui.web.forms import defaults_of
-from ui.web.orders import Orders, told_error
-from ui.web.shell import AT_ONCE, Shell
+from ui.web.form.extension import can_extend, extension_fields
+from ui.web.form.fields import COMMON, fields_of
+from ui.web.form.forms import defaults_of
+from ui.web.form.orders import Orders, told_error
+from ui.web.form.parts import FormParts, change_label, draw_parts, preset_choices
+from ui.web.form.state import Filler, FormState, Kept
+from ui.web.frame.answering import answering
+from ui.web.frame.shell import AT_ONCE, Shell
+from ui.web.frame.widget import widget
 from ui.web.views.models import estimate_view, make_label
 from ui.web.visitor import visitor_of
-from ui.web.widget import widget
 from ui.web.words import say
 
 

@@ -11,7 +11,7 @@ from studio.batch.faults import Fault
 from studio.jobs.batches import Batch, Glance
 from studio.jobs.states import FINAL, JobState
 from ui.api.problems import without_paths
-from ui.web.batch_upload import Estimated, HandedIn, Looked
+from ui.web.batch.upload import Estimated, HandedIn, Looked
 from ui.web.views.jobs import for_the_page
 
 MAX_SHOWN = 500

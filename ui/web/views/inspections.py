@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.errors import StudioError
 from ui.api.problems import without_home, without_paths
-from ui.web.inspecting import Inspection, is_video
+from ui.web.backstage.inspecting import Inspection, is_video
 from ui.web.views.reports import report_view
 from ui.web.views.verification import verification_view
 from ui.web.words import say

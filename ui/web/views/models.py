@@ -10,8 +10,8 @@ from studio.app import ModelEntry
 from studio.catalog.schema import ModelSpec, Status
 from studio.spending.money import Money
 from ui.api.problems import without_home, without_paths
-from ui.web.estimating import Estimated
-from ui.web.fields import facts_of
+from ui.web.backstage.estimating import Estimated
+from ui.web.form.fields import facts_of
 from ui.web.words import say
 
 FIRST_MODEL = "micro-wan"

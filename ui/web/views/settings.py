@@ -21,8 +21,8 @@ from studio.provenance.stamp_queue import WaitingStamp
 from studio.redaction import redact
 from studio.spending.report import CostReport
 from ui.api.problems import refusal_of
-from ui.web.pulling import OPEN, Pull
-from ui.web.surgery import Examination
+from ui.web.backstage.pulling import OPEN, Pull
+from ui.web.backstage.surgery import Examination
 
 _ADMINS = ("keys", "costs", "models", "storage", "machine", "certificates", "doctor", "defaults")
 _DOCUMENTS = ("README.md", "docs/web.md", "docs/providers.md", "docs/costs.md", "docs/local.md", "docs/provenance.md",

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 
 from studio.people.people import LOGIN_DAYS, People
 from studio.people.throttle import TooManyTries
-from ui.web.policy import LOGIN
+from ui.web.entrance.policy import LOGIN
 from ui.web.words import LANGUAGE, say
 
 _log = logging.getLogger("studio.web.door")
@@ -133,7 +133,7 @@ def _page(
     shown = {
         key: html.escape(say(f"login.{key}")) for key in ("title", "heading", "name", "password", "submit", "help")
     }
-    content = Template(_file("login.html").decode()).substitute(
+    content = Template(_file("entrance/login.html").decode()).substitute(
         shown,
         language=LANGUAGE,
         problem=told,

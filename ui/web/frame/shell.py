@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.app import Studio
-from ui.web.answering import answering
+from ui.web.frame.answering import answering
 
 # Listeners are the page's own business: none of them is an endpoint for programs, those have /v1.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

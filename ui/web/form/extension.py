@@ -13,8 +13,8 @@ from studio.errors import UnsupportedValue
 from studio.extending.part import part_rule
 from studio.extending.wish import ExtendWish
 from studio.request import Task
-from ui.web.fields import AUTO, OPTION, Choice, Field, fields_of
-from ui.web.forms import Values, job_wish_of, options_of, read_value, seed_of
+from ui.web.form.fields import AUTO, OPTION, Choice, Field, fields_of
+from ui.web.form.forms import Values, job_wish_of, options_of, read_value, seed_of
 from ui.web.words import say, words
 
 _KEPT = ("prompt", "negative_prompt", "num_frames", "num_inference_steps", "guidance_scale", "generate_audio", "seed",

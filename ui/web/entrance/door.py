@@ -19,10 +19,10 @@ from studio.people.people import People
 from studio.people.visitor import LOCAL, Action, Visitor
 from ui.api.access import Access, is_loopback
 from ui.api.problems import Refusal, refusal_of
-from ui.web.login import LoginDesk
-from ui.web.nonces import Nonces
-from ui.web.paths import OWN, Paths, is_for_viewers, is_page
-from ui.web.policy import with_policy
+from ui.web.entrance.login import LoginDesk
+from ui.web.entrance.nonces import Nonces
+from ui.web.entrance.paths import OWN, Paths, is_for_viewers, is_page
+from ui.web.entrance.policy import with_policy
 from ui.web.visitor import VISITOR
 
 _log = logging.getLogger("studio.web.door")
@@ -53,7 +53,7 @@ class Door:
     people: accounts and logins. needs_login: nobody comes in without one; else the server listens on loopback alone,
     and everybody who reaches it there is its owner. is_https: people reach it over TLS, which a proxy speaks; then a
     login is needed too, whoever is called by what name. own: beginnings of the paths of the studio's own routes.
-    limits: the largest bodies in bytes by path, instead of `ui.web.paths.LIMITS`. home: its path is told to nobody.
+    limits: the largest bodies in bytes by path, instead of `paths.LIMITS`. home: its path is told to nobody.
 
     Without a login the server must be called by a loopback name, so that no page of a stranger whose name points here
     reaches it (DNS rebinding). With a login any name will do: the cookie belongs to the name it was given under, and a

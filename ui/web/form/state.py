@@ -18,9 +18,9 @@ from studio.library.tables import AssetRow
 from studio.people.presets import Presets, last_job
 from studio.people.visitor import Action, Visitor, require
 from studio.request import ResolvedRequest, Role
-from ui.web.bench import bench_of
-from ui.web.choosing import can_be_chosen, default_model
-from ui.web.forms import values_of
+from ui.web.backstage.bench import bench_of
+from ui.web.form.choosing import can_be_chosen, default_model
+from ui.web.form.forms import values_of
 from ui.web.words import say
 
 Mode = Literal["new", "edit", "extend"]
@@ -225,7 +225,7 @@ class Filler:
 
 
 def _takes_first_frame(spec: ModelSpec) -> bool:
-    from ui.web.fields import fields_of
+    from ui.web.form.fields import fields_of
 
     return any(field.name == Role.FIRST_FRAME.value for field in fields_of(spec))
 

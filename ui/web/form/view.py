@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import StudioError
-from ui.web.fields import Choice, Field, Group, length_label
-from ui.web.forms import rate_of
+from ui.web.form.fields import Choice, Field, Group, length_label
+from ui.web.form.forms import rate_of
 from ui.web.words import say
 
 Key = tuple[str | int, ...]

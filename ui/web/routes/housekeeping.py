@@ -20,8 +20,8 @@ from studio.jobs.devices import devices
 from studio.jobs.reclaim import size_of
 from studio.library.query import LibraryQuery
 from studio.spending.report import CostReport, Group, cost_report
-from ui.web.pulling import Pulls
-from ui.web.surgery import Surgery
+from ui.web.backstage.pulling import Pulls
+from ui.web.backstage.surgery import Surgery
 from ui.web.views.jobs import worker_view
 
 _GROUPS: tuple[Group, ...] = ("provider", "model")

@@ -13,8 +13,8 @@ from functools import cache
 from studio.app import Studio
 from studio.errors import NotFound
 from studio.recipe import Recipe
-from ui.web.estimating import Estimator
-from ui.web.extensions import Extensions
+from ui.web.backstage.estimating import Estimator
+from ui.web.backstage.extensions import Extensions
 from ui.web.words import say
 
 MAX_RECIPES, RECIPE_SECONDS = 50, 3600.0

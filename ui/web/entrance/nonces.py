@@ -8,8 +8,8 @@ import secrets
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.web.paths import is_page
-from ui.web.policy import page_policy
+from ui.web.entrance.paths import is_page
+from ui.web.entrance.policy import page_policy
 
 _SCRIPT = re.compile(rb"<script(?=[\s>])", re.IGNORECASE)
 

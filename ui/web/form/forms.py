@@ -18,7 +18,7 @@ from studio.resolving.clip_length import seconds_of
 from studio.revision import wish_of
 from studio.spending.money import MONEY_WORDS, Money
 from ui.api.lora_names import require_names
-from ui.web.fields import AUTO, CUSTOM, OPTION, ROLES, Choice, Field, FieldValue, fields_of
+from ui.web.form.fields import AUTO, CUSTOM, OPTION, ROLES, Choice, Field, FieldValue, fields_of
 
 Values = Mapping[str, Any]
 """What stands in a form, by the name of the field: text, numbers, true or false, paths of files; None where nothing."""

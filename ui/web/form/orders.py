@@ -15,13 +15,13 @@ from studio.jobs.states import JobState
 from studio.people.visitor import Action, Visitor, require
 from studio.request import GenerationRequest
 from ui.api.problems import without_paths
-from ui.web.bench import bench_of
-from ui.web.estimating import Estimated
-from ui.web.extension_form import extension_wish
-from ui.web.extensions import ExtensionRun
-from ui.web.fields import fields_of
-from ui.web.form_state import Filler, FormState, Kept
-from ui.web.forms import field_named, request_of
+from ui.web.backstage.bench import bench_of
+from ui.web.backstage.estimating import Estimated
+from ui.web.backstage.extensions import ExtensionRun
+from ui.web.form.extension import extension_wish
+from ui.web.form.fields import fields_of
+from ui.web.form.forms import field_named, request_of
+from ui.web.form.state import Filler, FormState, Kept
 from ui.web.words import say
 
 _CHANGED = (

@@ -17,11 +17,11 @@ from studio.errors import StudioError
 from studio.jobs.states import JobState
 from studio.people.presets import MAX_NAME, Presets, recent_prompts
 from studio.people.visitor import Action, Visitor
-from ui.web.extension_form import can_extend
-from ui.web.fields import Field, facts_of
-from ui.web.form_state import FormState, Kept
-from ui.web.form_view import FormView, draw, paragraph
-from ui.web.shell import AT_ONCE
+from ui.web.form.extension import can_extend
+from ui.web.form.fields import Field, facts_of
+from ui.web.form.state import FormState, Kept
+from ui.web.form.view import FormView, draw, paragraph
+from ui.web.frame.shell import AT_ONCE
 from ui.web.views.models import in_order
 from ui.web.words import say
 
