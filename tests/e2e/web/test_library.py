@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from studio.export.derivation import Wish
 from studio.library.asset import Asset
@@ -223,6 +223,30 @@ def test_what_is_deleted_comes_back_by_undo_and_by_the_bin(library: Page, site: 
     library.get_by_role("dialog").get_by_role("button", name="Delete for good").click()
     expect(count(library)).to_have_text("No clips")
     assert not doomed.path.exists()
+
+
+def test_a_change_while_the_list_is_read_is_shown_at_the_next_look(
+    library: Page, site: ServedPage, clips: list[Asset]
+) -> None:
+    """The list is read, then somebody bins and another restores, then the counts are read: they are what they were."""
+    curation, clip = site.studio.curation, clips[2]
+    search(library, "third square", "1 clip")
+    cell(library, clip).click()
+    meanwhile = iter([curation.restore])
+
+    def answer_late(route: Route) -> None:
+        told = route.fetch()
+        for change in meanwhile:
+            change([clip.id])
+        route.fulfill(response=told)
+
+    library.route("**/studio/library?*", answer_late)
+    library.get_by_role("grid").focus()
+    with library.expect_response(lambda answer: "/studio/library?" in answer.url):
+        library.keyboard.press("Delete")
+    assert next(meanwhile, None) is None
+    library.wait_for_timeout(500)  # until what was read too early is drawn
+    expect(count(library)).to_have_text("1 clip")
 
 
 def test_one_clip_is_rated_captioned_tagged_and_its_family_is_walked(

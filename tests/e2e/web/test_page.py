@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.webpage import ServedPage
 
@@ -28,6 +28,19 @@ def test_a_tab_stands_in_the_address_and_survives_a_refresh(page: Page) -> None:
     page.go_back()
     page.go_back()
     expect(page.get_by_role("tab", name="Create")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_tab_chosen_before_the_scripts_are_there_is_kept(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/studio/static/header.js", lambda route: held.append(route))
+    page.goto("/")
+    page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_role("tab", name="Settings")).to_have_attribute("aria-selected", "true")
+    for route in held:
+        route.continue_()
+    page.wait_for_selector(".widget-header .brand")
+    expect(page.get_by_role("navigation", name="Parts of the settings")).to_be_visible()
+    assert page.url.endswith("#settings")
 
 
 def test_dark_and_light_are_remembered(page: Page) -> None:

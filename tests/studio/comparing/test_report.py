@@ -246,7 +246,8 @@ def test_a_browser_plays_the_clips_in_step_from_the_file_alone(comparer: Compare
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("dialog", lambda dialog: troubles.append(dialog.message))
         page.goto(path.as_uri())
-        page.wait_for_function("[...document.querySelectorAll('video')].every(video => video.readyState >= 2)")
+        # Functions below, not expressions: those are read anew at each look, which the report's own policy forbids.
+        page.wait_for_function("() => [...document.querySelectorAll('video')].every(video => video.readyState >= 2)")
 
         def times() -> list[float]:
             found: Any = page.evaluate("[...document.querySelectorAll('video')].map(video => video.currentTime)")
@@ -254,11 +255,11 @@ def test_a_browser_plays_the_clips_in_step_from_the_file_alone(comparer: Compare
 
         page.click(".forward")
         page.click(".forward")
-        page.wait_for_function("[...document.querySelectorAll('video')].every(video => !video.seeking)")
+        page.wait_for_function("() => [...document.querySelectorAll('video')].every(video => !video.seeking)")
         assert times() == pytest.approx([2.5 / 8, 2.5 / 8], abs=0.01)
         page.evaluate("(seek => { seek.value = '0.9'; seek.dispatchEvent(new Event('input')); })"
                       "(document.querySelector('.seek'))")  # fmt: skip
-        page.wait_for_function("[...document.querySelectorAll('video')].every(video => !video.seeking)")
+        page.wait_for_function("() => [...document.querySelectorAll('video')].every(video => !video.seeking)")
         assert times() == pytest.approx([8.5 / 8, 29.5 / 8], abs=0.01)  # the short one holds its last frame
         page.evaluate("(seek => { seek.value = '0'; seek.dispatchEvent(new Event('input')); })"
                       "(document.querySelector('.seek'))")  # fmt: skip

@@ -1,5 +1,5 @@
 // The bar above the tabs: what runs, dark or light, shortcuts, who is signed in. It also keeps the address in step with the tab.
-import { el, poll, post, say, send, shortcut, showTab, shownTab, toast } from '/studio/static/studio.js';
+import { el, poll, post, say, send, shortcut, showTab, shownTab, tabInAddress, toast } from '/studio/static/studio.js';
 
 const TABS = ['create', 'compare', 'queue', 'library', 'inspect', 'settings'];
 const KEYS = [
@@ -73,19 +73,15 @@ function showKeys() {
   dialog.showModal();
 }
 
-// The tab stands in the address, so that a refresh, a bookmark and the browser's back button lead to it.
+// The address leads to the tab, as the tab goes into the address (in studio.js): after a refresh, from a bookmark, and back.
 function followAddress() {
   const go = () => {
-    const name = location.hash.slice(1).split('/')[0] || TABS[0];
+    const name = tabInAddress() || TABS[0];
     if (TABS.includes(name) && shownTab() !== name) showTab(name);
   };
-  document.addEventListener('click', (event) => {
-    const tab = event.target.closest?.('button[role=tab]')?.id.replace(/^tab-|-button$/g, '');
-    if (TABS.includes(tab) && location.hash.slice(1).split('/')[0] !== tab) history.pushState(null, '', `#${tab}`);
-  });
   window.addEventListener('hashchange', go);
   window.addEventListener('popstate', go);
-  go();
+  if (tabInAddress()) go(); // an address that names none takes nobody from where they went meanwhile
 }
 
 // A file dropped anywhere that takes none itself: how it was made is put into the form; others can be inspected.

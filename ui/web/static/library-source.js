@@ -24,7 +24,7 @@ export class Source {
   async find(filter) {
     this.filter = filter;
     this.run += 1;
-    for (const stop of this.busy.values()) stop.abort();
+    for (const { stop } of this.busy.values()) stop.abort();
     this.busy.clear();
     this.isNew = true;
     await this.load(0);
@@ -46,7 +46,7 @@ export class Source {
     const [first, last] = this.seen;
     for (const page of [...this.pages.keys()]) if (page < first || page > last) this.pages.delete(page);
     const wanted = Array.from({ length: last - first + 1 }, (_, index) => first + index);
-    await Promise.all(wanted.map((page) => this.load(page)));
+    await Promise.all(wanted.map((page) => this.load(page, { isAnew: true })));
   }
 
   /** Put other values into the items with these ids, until they are read again. */
@@ -70,14 +70,23 @@ export class Source {
     return get(`/studio/library/ids?${asAddress(this.filter)}`);
   }
 
-  async load(page) {
-    if (this.busy.has(page)) return;
-    const { run } = this;
-    const stop = new AbortController();
-    this.busy.set(page, stop);
+  /** Read a page, once at a time. isAnew: what is on its way may be older than the change, so it is read once more. */
+  load(page, { isAnew = false } = {}) {
+    const busy = this.busy.get(page);
+    if (busy) {
+      busy.isStale ||= isAnew;
+      return busy.done;
+    }
+    const reading = { stop: new AbortController(), isStale: false };
+    this.busy.set(page, reading);
+    reading.done = this.read(page, reading, this.run);
+    return reading.done;
+  }
+
+  async read(page, reading, run) {
     try {
       const address = asAddress(this.filter, { offset: page * PAGE, limit: PAGE });
-      const told = await get(`/studio/library?${address}`, { signal: stop.signal });
+      const told = await get(`/studio/library?${address}`, { signal: reading.stop.signal });
       if (run !== this.run) return;
       if (this.isNew) { this.pages.clear(); this.isNew = false; }
       this.total = told.total;
@@ -87,8 +96,9 @@ export class Source {
     } catch (error) {
       if (error.name !== 'AbortError' && run === this.run) this.onError(error);
     } finally {
-      if (run === this.run) this.busy.delete(page);
+      if (this.busy.get(page) === reading) this.busy.delete(page);
     }
+    if (reading.isStale && run === this.run) await this.load(page);
   }
 
   /** Keep what is near to what is seen. */

@@ -51,27 +51,38 @@ class Library {
 
   /** Look again while the tab is seen: clips come in, and others change what is here. */
   follow() {
-    let poller = null;
     new IntersectionObserver(([seen]) => {
-      if (seen.isIntersecting && !poller) poller = poll(FACETS, (facets) => this.hear(facets), { seconds: SECONDS });
-      else if (!seen.isIntersecting && poller) { poller.stop(); poller = null; }
+      if (seen.isIntersecting) this.poller ??= poll(FACETS, (facets) => this.hear(facets), { seconds: SECONDS });
+      else if (this.poller) { this.poller.stop(); this.poller = null; }
     }).observe(this.element);
   }
 
   hear(facets) {
-    const isFirst = this.heard === undefined;
+    if (this.take(facets)) this.source.again();
+  }
+
+  /** Offer what there is. Returns whether it is news. */
+  take(facets) {
     this.facets = facets;
     this.filters.offer(facets);
     this.bin.textContent = facets.binned ? say('library.bin_counted', { count: facets.binned }) : say('library.bin');
     const heard = JSON.stringify(facets);
-    if (!isFirst && heard !== this.heard) this.source.again();
+    const isNews = heard !== this.heard;
     this.heard = heard;
     this.tell();
+    return isNews;
   }
 
   async reload() {
-    this.hear(await get(FACETS));
+    if (await this.ask()) this.source.again();
     return this.facets;
+  }
+
+  /** Ask what there is outside of the usual time, and have the next usual answer heard even if that one was told before. */
+  async ask() {
+    const facets = await get(FACETS);
+    this.poller?.anew();
+    return this.take(facets);
   }
 
   // -- what is found ----------------------------------------------------------------------------------------------
@@ -84,8 +95,14 @@ class Library {
     return this.source.find({ ...this.filters.wanted(), in_bin: this.isInBin });
   }
 
+  /** Read both again, what there is first: what changes after that is news at the next look, whatever was read since. */
   async again() {
-    await Promise.all([this.source.again(), this.reload()]);
+    try {
+      await this.ask();
+      await this.source.again();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   changed() {

@@ -1,5 +1,12 @@
 // What all scripts of the page share: words, elements, requests, polling, errands, toasts, shortcuts.
 
+// The tab that somebody chooses goes into the address. This listens before it waits for anything: a tab may be chosen
+// before the scripts of the page are there.
+document.addEventListener('click', (event) => {
+  const [, tab] = /^tab-(\w+)-button$/.exec(event.target.closest?.('button[role=tab]')?.id ?? '') ?? [];
+  if (tab && tabInAddress() !== tab) history.pushState(null, '', `#${tab}`);
+});
+
 const answer = await fetch('/studio/words.json');
 const words = await answer.json();
 
@@ -61,7 +68,8 @@ export async function attempt(work) {
 }
 
 /** Read a path again and again while the page is seen; `show` is called when the answer has changed.
- *  All pollers of one path share one request. Returns {stop, now}. */
+ *  All pollers of one path share one request. Returns {stop, now, anew}: anew() has the next answer shown even if it is
+ *  the same, for who learned of something newer in another way. */
 export function poll(path, show, { seconds = 1 } = {}) {
   let poller = pollers.get(path);
   if (!poller) pollers.set(path, (poller = new Poller(path)));
@@ -80,7 +88,7 @@ class Poller {
     this.shows.set(show, interval);
     if (this.last !== undefined) this.draw([show]);
     this.look();
-    return { stop: () => this.remove(show), now: () => this.look() };
+    return { stop: () => this.remove(show), now: () => this.look(), anew: () => { this.etag = null; } };
   }
 
   remove(show) {
@@ -181,6 +189,11 @@ export function showTab(name) {
 /** The id of the tab that is shown. */
 export function shownTab() {
   return document.querySelector('button[role=tab][aria-selected=true]')?.id.replace(/^tab-|-button$/g, '') ?? null;
+}
+
+/** The id of the tab in the address, `#library/...`; empty if there is none. */
+export function tabInAddress() {
+  return location.hash.slice(1).split('/')[0];
 }
 
 // -- telling ------------------------------------------------------------------------------------------------------
