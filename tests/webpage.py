@@ -22,6 +22,7 @@ from studio.jobs.worker import Worker
 from studio.registry import Registry
 from tests.fakes import write_scripted_row, write_scripted_rows
 from ui.api.server import ApiServer, bind, url_of
+from ui.web.backstage.bench import Bench
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -38,11 +39,12 @@ SLOW_MODEL = "scripted-slow"
 
 @dataclass(frozen=True)
 class ServedPage:
-    """A page that is served. client: speaks to it as a script of the page would."""
+    """A page that is served. client: speaks to it as a script of the page would. bench: what its form works with."""
 
     url: str
     studio: Studio
     client: httpx.Client
+    bench: Bench
 
 
 def page_studio(home: Path, rows: Path) -> Studio:
@@ -60,14 +62,15 @@ def serving_page(studio: Studio, *, needs_login: bool = False) -> Iterator[Serve
     bound = bind("127.0.0.1", 0)
     url = url_of(bound)
     opened = threading.Event()
-    server = ApiServer(_site(studio, needs_login=needs_login), opened.set)
+    app = _site(studio, needs_login=needs_login)
+    server = ApiServer(app, opened.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     assert opened.wait(60)
     try:
         headers = {"origin": url, "sec-fetch-site": "same-origin"}
         with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
-            yield ServedPage(url=url, studio=studio, client=client)
+            yield ServedPage(url=url, studio=studio, client=client, bench=app.state.site.bench)
     finally:
         server.should_exit = True
         thread.join(20)

@@ -1,4 +1,4 @@
-"""`build_app(studio)`: the page, put together from its tabs."""
+"""`build_app(studio, bench)`: the page, put together from its tabs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.app import Studio
+from ui.web.backstage.bench import Bench
 from ui.web.frame.shell import AT_ONCE, Shell
 from ui.web.frame.widget import widget
 from ui.web.tabs import compare, create, inspect, library, queue, settings
@@ -20,8 +21,10 @@ _TABS = {"create": create, "compare": compare, "queue": queue, "library": librar
 _UPLOADS_KEPT = (3600, 86400)
 
 
-def build_app(studio: Studio) -> gr.Blocks:
+def build_app(studio: Studio, bench: Bench) -> gr.Blocks:
     """Return the page over a studio, whose database is opened. `ui.web.site` serves it, with theme, styles and scripts.
+
+    bench: that of the server, which its routes use too.
 
     Truth is in the database: what the page holds are ids, and it looks again and again.
     """
@@ -30,7 +33,7 @@ def build_app(studio: Studio) -> gr.Blocks:
     ) as page:
         header = widget("header", label=say("shell.title"))
         courier = widget("courier", label="", events=("errand",))
-        shell = Shell(studio=studio, courier=courier)
+        shell = Shell(studio=studio, bench=bench, courier=courier)
         with gr.Tabs(elem_id="tabs"):
             for name, tab in _TABS.items():
                 with gr.Tab(say(f"shell.tabs.{name}"), id=name, elem_id=f"tab-{name}"):

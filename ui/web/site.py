@@ -46,25 +46,22 @@ def create_site(studio: Studio, *, needs_login: bool = False, is_https: bool = F
 
     needs_login: every visitor has to log in; else whoever reaches this machine's loopback is its owner.
     """
-    services = Services.of(studio)
+    site = Site.of(Services.of(studio))
 
-    site = FastAPI(
-        title="Local video studio", lifespan=services.lifespan, docs_url=None, redoc_url=None, openapi_url=None
-    )
-    site.state.services = services
-    site.state.site = Site(services)
+    app = FastAPI(title="Local video studio", lifespan=site.lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.services, app.state.site = site.services, site
     for module in ROUTES:
-        site.include_router(module.router)
-    _answer_problems(site)
+        app.include_router(module.router)
+    _answer_problems(app)
     uploads = _upload_folder(studio)
-    page = build_app(studio)
-    gr.mount_gradio_app(site, page, path="/", **_gradio())
+    page = build_app(studio, site.bench)
+    gr.mount_gradio_app(app, page, path="/", **_gradio())
     page.has_launched = True  # else gradio does not ask where a file lies that it is told of; nor is that left to it
-    site.add_middleware(UploadedOnly, folder=uploads)
-    site.add_middleware(
+    app.add_middleware(UploadedOnly, folder=uploads)
+    app.add_middleware(
         Door, people=studio.people, needs_login=needs_login, is_https=is_https, home=studio.settings.home
     )
-    return site
+    return app
 
 
 def _upload_folder(studio: Studio) -> Path:
@@ -93,7 +90,7 @@ def _gradio() -> dict[str, Any]:
     }
 
 
-def _answer_problems(site: FastAPI) -> None:
+def _answer_problems(app: FastAPI) -> None:
     """Let everything that goes wrong have one shape, that of the REST API."""
 
     def of_studio(request: Request, error: Exception) -> Response:
@@ -123,4 +120,4 @@ def _answer_problems(site: FastAPI) -> None:
         (HTTPException, of_framework),
         (Exception, of_others),
     ):
-        site.add_exception_handler(kind, answer)
+        app.add_exception_handler(kind, answer)

@@ -14,6 +14,7 @@ from studio.people.account import Role
 from studio.people.presets import MAX_PRESETS, Presets, UnknownPreset, last_job, recent_prompts
 from studio.people.visitor import LOCAL, NotAllowed, Visitor
 from tests.webpage import page_studio
+from ui.web.backstage.bench import Bench
 from ui.web.form.choosing import default_model
 from ui.web.form.orders import Orders, told_error
 from ui.web.form.state import Filler, FormState
@@ -37,7 +38,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
 
 def _made(studio: Studio, visitor: Visitor, prompt: str, **values: object) -> Job:
     spec = studio.registry.catalog.get(MODEL)
-    return Orders(studio, visitor).make(spec, FormState(model=MODEL), {"prompt": prompt, **values})
+    return Orders(studio, Bench.of(studio), visitor).make(spec, FormState(model=MODEL), {"prompt": prompt, **values})
 
 
 def test_a_preset_is_kept_under_its_name_replaced_and_forgotten(studio: Studio) -> None:
@@ -95,10 +96,10 @@ def test_the_last_model_and_its_values_stand_in_the_form_but_another_seed(studio
     assert default_model(studio, ADA) == MODEL
     assert default_model(studio, BEN) == "micro-wan"
     spec = studio.registry.catalog.get(MODEL)
-    values = Filler(studio, ADA).values(FormState(model=MODEL), spec)
+    values = Filler(studio, Bench.of(studio), ADA).values(FormState(model=MODEL), spec)
     assert (values["prompt"], values["num_inference_steps"]) == ("a square", 5)
     assert "seed" not in values
-    assert Filler(studio, BEN).values(FormState(model=MODEL), spec) == {}
+    assert Filler(studio, Bench.of(studio), BEN).values(FormState(model=MODEL), spec) == {}
     assert last_job(studio.store, BEN) is None
 
 
@@ -116,11 +117,11 @@ def test_two_presses_are_two_jobs(studio: Studio) -> None:
 
 def test_a_waiting_job_is_filled_in_and_changed_where_it_stands(studio: Studio) -> None:
     job = _made(studio, ADA, "a square", seed="3")
-    spec, filler = studio.registry.catalog.get(MODEL), Filler(studio, ADA)
+    spec, filler = studio.registry.catalog.get(MODEL), Filler(studio, Bench.of(studio), ADA)
     state = filler.of_errand({"do": "edit", "job": job.id}, FormState())
     values = filler.values(state, spec)
     assert (state.mode, values["prompt"], values["seed"]) == ("edit", "a square", "3")
-    changed = Orders(studio, ADA).change(spec, state, values | {"prompt": "a circle", "priority": 4})
+    changed = Orders(studio, Bench.of(studio), ADA).change(spec, state, values | {"prompt": "a circle", "priority": 4})
     assert (changed.id, changed.request["prompt"], changed.request["seed"], changed.priority) == (
         job.id,
         "a circle",
@@ -128,9 +129,9 @@ def test_a_waiting_job_is_filled_in_and_changed_where_it_stands(studio: Studio) 
         4,
     )
     with pytest.raises(NotAllowed):
-        Filler(studio, BEN).of_errand({"do": "edit", "job": job.id}, FormState())
+        Filler(studio, Bench.of(studio), BEN).of_errand({"do": "edit", "job": job.id}, FormState())
     with pytest.raises(NotAllowed):
-        Orders(studio, BEN).change(spec, state, values)
+        Orders(studio, Bench.of(studio), BEN).change(spec, state, values)
 
 
 def test_errors_name_the_field_of_the_form_and_nothing_of_this_machine(studio: Studio) -> None:
@@ -155,7 +156,7 @@ _SENSELESS: list[dict[str, object]] = [
 @pytest.mark.parametrize("errand", _SENSELESS)
 def test_an_errand_about_nothing_is_refused(studio: Studio, errand: dict[str, object]) -> None:
     with pytest.raises(StudioError):
-        Filler(studio, ADA).of_errand(errand, FormState())
+        Filler(studio, Bench.of(studio), ADA).of_errand(errand, FormState())
 
 
 def test_a_state_comes_back_as_it_was() -> None:

@@ -18,7 +18,7 @@ from studio.people.visitor import LOCAL, Visitor
 from studio.request import GenerationRequest
 from tests.webpage import ServedPage
 from ui.web.backstage import estimating
-from ui.web.backstage.bench import Recipes, bench_of
+from ui.web.backstage.bench import Bench, Recipes
 from ui.web.backstage.estimating import AT_A_TIME, MAX_WAITING, Estimator
 from ui.web.form.extension import can_extend, extension_fields, extension_wish
 from ui.web.form.forms import values_of
@@ -44,7 +44,7 @@ def clip(site: ServedPage) -> Asset:
     """A clip that was made from the page."""
     spec = site.studio.registry.catalog.get(MODEL)
     values = {"prompt": "a bright <b>square</b>", "seed": "11", "num_inference_steps": 2, "option.shade": 20}
-    job = Orders(site.studio, LOCAL).make(spec, FormState(model=MODEL), values)
+    job = Orders(site.studio, site.bench, LOCAL).make(spec, FormState(model=MODEL), values)
     made: Asset = _until(lambda: site.studio.store.asset_of_job(job.id))
     return made
 
@@ -160,7 +160,7 @@ def test_a_dropped_sealed_file_fills_the_form_as_it_was_made(site: ServedPage, c
         answer = site.client.post("/studio/recipe", files={"file": ("some clip.mp4", stream)})
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"] == MODEL
-    filler = Filler(site.studio, LOCAL)
+    filler = Filler(site.studio, site.bench, LOCAL)
     state = filler.of_errand({"do": "restore", "recipe": answer.json()["id"]}, FormState())
     spec = filler.spec(state)
     values = filler.values(state, spec)
@@ -190,18 +190,19 @@ def test_again_takes_prompt_seed_and_pictures_of_a_clip(site: ServedPage, clip: 
     picture = tmp_path / "first.png"
     PIL.Image.new("RGB", (160, 128), (10, 90, 200)).save(picture)
     spec = site.studio.registry.catalog.get(MODEL)
-    job = Orders(site.studio, LOCAL).make(spec, FormState(model=MODEL), {"prompt": "x", "first-frame": str(picture)})
+    orders = Orders(site.studio, site.bench, LOCAL)
+    job = orders.make(spec, FormState(model=MODEL), {"prompt": "x", "first-frame": str(picture)})
     made = _until(lambda: site.studio.store.asset_of_job(job.id))
     picture.unlink()
-    filler = Filler(site.studio, LOCAL)
+    filler = Filler(site.studio, site.bench, LOCAL)
     state = filler.of_errand({"do": "again", "asset": made.id}, FormState())
     values = filler.values(state, spec)
     assert values["seed"] == str(made.seed)
     assert [item.role for item in state.kept] == ["first-frame"]
-    again = Orders(site.studio, LOCAL).make(spec, state, values)
+    again = orders.make(spec, state, values)
     assert again.request["conditionings"][0]["sha256"] == made.request["conditionings"][0]["sha256"]
     stranger = Visitor(name="stranger", role=Role.CREATOR)
-    theirs = Filler(site.studio, stranger).of_errand({"do": "again", "asset": made.id}, FormState())
+    theirs = Filler(site.studio, site.bench, stranger).of_errand({"do": "again", "asset": made.id}, FormState())
     assert theirs.kept == ()
     assert theirs.missing == ("first-frame",)
 
@@ -212,13 +213,13 @@ def test_a_picture_of_the_library_becomes_the_first_frame_without_an_upload(
     from studio.export.derivation import Wish
 
     still = site.studio.export(clip.id, tmp_path / "last.png", Wish(frame=-1)).asset
-    filler = Filler(site.studio, LOCAL)
+    filler = Filler(site.studio, site.bench, LOCAL)
     state = filler.of_errand(
         {"do": "first-frame", "asset": still.id}, FormState(model=MODEL, draft={"prompt": "typed"})
     )
     spec = filler.spec(state)
     assert filler.values(state, spec)["prompt"] == "typed"
-    job = Orders(site.studio, LOCAL).make(spec, state, {"prompt": "it goes on"})
+    job = Orders(site.studio, site.bench, LOCAL).make(spec, state, {"prompt": "it goes on"})
     assert job.request["task"] == "image-to-video"
     assert job.request["conditionings"][0]["sha256"] == still.sha256
 
@@ -226,8 +227,8 @@ def test_a_picture_of_the_library_becomes_the_first_frame_without_an_upload(
 def test_a_clip_is_made_longer_beside_the_page(site: ServedPage, clip: Asset) -> None:
     spec = site.studio.registry.catalog.get(MODEL)
     assert can_extend(spec)
-    state = Filler(site.studio, LOCAL).of_errand({"do": "extend", "asset": clip.id}, FormState())
-    run = Orders(site.studio, LOCAL).extend(spec, state, {"windows": 1, "seed": "5"})
+    state = Filler(site.studio, site.bench, LOCAL).of_errand({"do": "extend", "asset": clip.id}, FormState())
+    run = Orders(site.studio, site.bench, LOCAL).extend(spec, state, {"windows": 1, "seed": "5"})
 
     def ended() -> Any:
         runs = site.client.get("/studio/extensions").json()["extensions"]
@@ -237,13 +238,13 @@ def test_a_clip_is_made_longer_beside_the_page(site: ServedPage, clip: Asset) ->
     assert told["state"] == "succeeded", told
     assert site.studio.store.asset(told["asset_id"]).num_frames > clip.num_frames
     assert site.client.post(f"/studio/extensions/{run.id}/stop").status_code == 200
-    assert bench_of(site.studio).extensions.runs() == []
+    assert site.bench.extensions.runs() == []
 
 
 def test_what_somebody_makes_is_theirs_as_soon_as_it_is_there(studio: Studio) -> None:
     studio.people.add("carla", "tulip engine waltz", Role.CREATOR)
     spec = studio.registry.catalog.get(MODEL)
-    orders = Orders(studio, Visitor(name="carla", role=Role.CREATOR))
+    orders = Orders(studio, Bench.of(studio), Visitor(name="carla", role=Role.CREATOR))
     job = orders.make(spec, FormState(model=MODEL), {"prompt": "a square"})
     assert studio.people.owner(job.id) == "carla"
     studio.desk.cancel(job.id)
@@ -251,10 +252,11 @@ def test_what_somebody_makes_is_theirs_as_soon_as_it_is_there(studio: Studio) ->
 
 def test_what_is_typed_of_a_job_counts_where_it_is_changed(studio: Studio) -> None:
     spec = studio.registry.catalog.get(MODEL)
-    orders = Orders(studio, LOCAL)
+    bench = Bench.of(studio)
+    orders = Orders(studio, bench, LOCAL)
     job = orders.make(spec, FormState(model=MODEL), {"prompt": "a square", "on_fail": "hold"})
-    state = Filler(studio, LOCAL).of_errand({"do": "edit", "job": job.id}, FormState())
-    values = Filler(studio, LOCAL).values(state, spec)
+    state = Filler(studio, bench, LOCAL).of_errand({"do": "edit", "job": job.id}, FormState())
+    values = Filler(studio, bench, LOCAL).values(state, spec)
     assert values["on_fail"] == "hold"
     changed = orders.change(spec, state, values | {"on_fail": "retry", "retries": 2, "label": "icon", "priority": 6})
     assert changed.terms is not None
@@ -266,12 +268,12 @@ def test_what_is_typed_of_a_job_counts_where_it_is_changed(studio: Studio) -> No
 
 def test_what_cannot_be_made_longer_says_why(site: ServedPage, clip: Asset) -> None:
     spec = site.studio.registry.catalog.get(MODEL)
-    run = Orders(site.studio, LOCAL).extend(spec, FormState(mode="extend", subject=clip.id), {"overlap": 7})
+    run = Orders(site.studio, site.bench, LOCAL).extend(spec, FormState(mode="extend", subject=clip.id), {"overlap": 7})
     _until(lambda: run.state != "running")
     assert run.state == "failed"
     assert run.error is not None
     assert run.error["field"] == "overlap"
-    bench_of(site.studio).extensions.stop(run.id)
+    site.bench.extensions.stop(run.id)
 
 
 def test_the_form_of_a_longer_clip_is_a_wish(site: ServedPage) -> None:

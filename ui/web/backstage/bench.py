@@ -1,4 +1,4 @@
-"""What the page keeps in its process and nowhere else: estimates, recipes of dropped files, clips being made longer."""
+"""What the form of the tab Create works with: estimates, recipes of dropped files, clips that are being made longer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from studio.app import Studio
 from studio.errors import NotFound
@@ -52,14 +51,13 @@ class Recipes:
 
 @dataclass(frozen=True)
 class Bench:
-    """One of each for a studio that is served."""
+    """What the form and its routes share. One of each for a server."""
 
     estimator: Estimator
     recipes: Recipes
     extensions: Extensions
 
-
-@cache
-def bench_of(studio: Studio) -> Bench:
-    """Return the one bench of a studio: its routes and its page share it."""
-    return Bench(estimator=Estimator(studio), recipes=Recipes(), extensions=Extensions(studio))
+    @classmethod
+    def of(cls, studio: Studio) -> Bench:
+        """Return a bench on which nothing lies yet."""
+        return cls(estimator=Estimator(studio), recipes=Recipes(), extensions=Extensions(studio))

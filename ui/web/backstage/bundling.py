@@ -11,9 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -169,15 +167,3 @@ class Download(StreamingResponse):
 
         async with self._slots.take():
             await super().__call__(scope, receive, send_patiently)
-
-
-async def _tickets(request: Request) -> Tickets:
-    # On the event loop, where nobody comes in between.
-    state = request.app.state
-    if not hasattr(state, "tickets"):
-        state.tickets = Tickets()
-    tickets: Tickets = state.tickets
-    return tickets
-
-
-TicketsHere = Annotated[Tickets, Depends(_tickets)]

@@ -8,9 +8,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
-
-from fastapi import Depends, Request
 
 from studio.comparing.voting import Pair
 from ui.api.problems import Refusal
@@ -99,15 +96,3 @@ class Deals:
 
 def _gone() -> Refusal:
     return Refusal(404, "this pair is not on show any more", field="token", fix="draw the next pair")
-
-
-async def _deals(request: Request) -> Deals:
-    # On the event loop, where nobody comes in between.
-    state = request.app.state
-    if not hasattr(state, "deals"):
-        state.deals = Deals()
-    deals: Deals = state.deals
-    return deals
-
-
-DealsHere = Annotated[Deals, Depends(_deals)]

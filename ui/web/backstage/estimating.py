@@ -99,6 +99,14 @@ class Estimator:
             self._begin(question)
         return _answer(question, seconds)
 
+    def close(self) -> None:
+        """Leave what stands in line, and remove the picture that took the place of others."""
+        with self._lock:
+            while self._found:
+                self._forget(self._found.popitem()[1])
+        if "_folder" in self.__dict__:  # else it would be made to be removed
+            self._folder.cleanup()
+
     def _fresh(self, key: str) -> _Question | None:
         question = self._found.get(key)
         is_old = question is not None and question.answer.done() and self._clock() - question.at > KEPT_SECONDS

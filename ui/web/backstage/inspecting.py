@@ -11,9 +11,7 @@ from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
-
-from fastapi import Depends, Request
+from typing import TypeVar
 
 from studio.app import Studio
 from studio.checking import CheckingProgress, CheckWish, check_many
@@ -64,8 +62,8 @@ class Inspection:
 class Inspections:
     """Those of one server; all methods are called on its event loop. clock: seconds, never going back."""
 
-    def __init__(self, studio: Studio, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
-        self._studio = studio
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
+        self._studio = services.studio
         self._services = services
         self._clock = clock
         self._kept: dict[str, Inspection] = {}
@@ -114,6 +112,15 @@ class Inspections:
             with suppress(asyncio.CancelledError):
                 await work
         self._kept.pop(inspection.id, None)
+
+    async def close(self) -> None:
+        """Stop all of them, and wait until their files are gone."""
+        works = list(self._works.values())
+        for inspection in self._kept.values():
+            inspection.stop.set()
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
 
     async def _work(self, inspection: Inspection, path: Path, room: AsyncExitStack) -> None:
         try:
@@ -213,15 +220,3 @@ async def _in_a_thread(work: Callable[[], T]) -> T:
         future.add_done_callback(lambda done: done.exception())  # heard, so that nobody complains of it
         await asyncio.wait({future}, timeout=GRACE_SECONDS)
         raise
-
-
-async def _inspections(request: Request) -> Inspections:
-    # On the event loop, where nobody comes in between.
-    state = request.app.state
-    if not hasattr(state, "inspections"):
-        state.inspections = Inspections(state.services.studio, state.services)
-    inspections: Inspections = state.inspections
-    return inspections
-
-
-InspectionsHere = Annotated[Inspections, Depends(_inspections)]

@@ -80,6 +80,12 @@ class Pulls:
         if canceled is not None:
             canceled.set()
 
+    def close(self) -> None:
+        """Stop all downloads; what came of them is kept."""
+        with self._lock:
+            for canceled in self._canceled.values():
+                canceled.set()
+
     def _run(self, model: str, canceled: threading.Event) -> None:
         with self._turn:
             try:

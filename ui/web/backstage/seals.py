@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Annotated, Any
-
-from fastapi import Depends, Request
+from typing import Any
 
 from studio.app import Studio
 from studio.errors import StoreFault
@@ -68,15 +66,3 @@ def _key(asset: Asset) -> _Key:
         reason = f"the file of this asset cannot be read ({error.strerror or error})"
         raise StoreFault(reason, field="asset", got=asset.id) from error
     return asset.id, asset.sha256, facts.st_mtime_ns, facts.st_size
-
-
-async def _seals(request: Request) -> Seals:
-    # On the event loop, where nobody comes in between.
-    state = request.app.state
-    if not hasattr(state, "seals"):
-        state.seals = Seals(state.services.studio)
-    seals: Seals = state.seals
-    return seals
-
-
-SealsHere = Annotated[Seals, Depends(_seals)]

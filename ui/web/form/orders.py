@@ -15,7 +15,7 @@ from studio.jobs.states import JobState
 from studio.people.visitor import Action, Visitor, require
 from studio.request import GenerationRequest
 from ui.api.problems import without_paths
-from ui.web.backstage.bench import bench_of
+from ui.web.backstage.bench import Bench
 from ui.web.backstage.estimating import Estimated
 from ui.web.backstage.extensions import ExtensionRun
 from ui.web.form.extension import extension_wish
@@ -35,6 +35,7 @@ class Orders:
     """Does what one visitor asks for. Every method raises `NotAllowed` for a viewer."""
 
     studio: Studio
+    bench: Bench
     visitor: Visitor
 
     def make(self, spec: ModelSpec, state: FormState, values: Mapping[str, Any]) -> Job:
@@ -57,7 +58,7 @@ class Orders:
         """Begin to make a clip longer, beside the page."""
         require(self.visitor, Action.MAKE)
         wish = extension_wish(spec, state.subject, values)
-        return bench_of(self.studio).extensions.start(wish, self.visitor, spec.id)
+        return self.bench.extensions.start(wish, self.visitor, spec.id)
 
     def estimate(self, spec: ModelSpec, state: FormState, values: Mapping[str, Any]) -> Estimated:
         """Say what a clip would take, that this is being worked out, or what is wrong. It never waits long."""
@@ -65,14 +66,14 @@ class Orders:
             request, _ = request_of(spec, self.filled(spec, state, values))
         except StudioError as error:
             return Estimated(key="", error=error)
-        return bench_of(self.studio).estimator.ask(spec, request)
+        return self.bench.estimator.ask(spec, request)
 
     def filled(self, spec: ModelSpec, state: FormState, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values together with the files that need no upload."""
         names = {field.name: field for field in fields_of(spec)}
         found = dict(values)
         usable = [item for item in state.kept if item.role in names and _is_free(item, found, names[item.role].most)]
-        for role, paths in Filler(self.studio, self.visitor).paths(usable).items():
+        for role, paths in Filler(self.studio, self.bench, self.visitor).paths(usable).items():
             given = found.get(role)
             uploads = given if isinstance(given, list) else [given] if given else []
             found[role] = [*paths, *uploads]

@@ -18,7 +18,7 @@ from studio.library.tables import AssetRow
 from studio.people.presets import Presets, last_job
 from studio.people.visitor import Action, Visitor, require
 from studio.request import ResolvedRequest, Role
-from ui.web.backstage.bench import bench_of
+from ui.web.backstage.bench import Bench
 from ui.web.form.choosing import can_be_chosen, default_model
 from ui.web.form.forms import values_of
 from ui.web.words import say
@@ -83,6 +83,7 @@ class Filler:
     """Reads for one visitor what forms are filled with."""
 
     studio: Studio
+    bench: Bench
     visitor: Visitor
 
     def spec(self, state: FormState) -> ModelSpec:
@@ -104,7 +105,7 @@ class Filler:
             case "job":
                 return self._job_values(spec, self.studio.desk.job(state.source_id))
             case "recipe":
-                return values_of(spec, bench_of(self.studio).recipes.recipe(state.source_id).request)
+                return values_of(spec, self.bench.recipes.recipe(state.source_id).request)
             case "preset":
                 return Presets(self.studio.store).preset(self.visitor, state.source_id).values
             case "empty":
@@ -166,7 +167,7 @@ class Filler:
                        notes=(note,))  # fmt: skip
 
     def _restore(self, recipe_id: str, fresh: FormState) -> FormState:
-        recipe = bench_of(self.studio).recipes.recipe(recipe_id)
+        recipe = self.bench.recipes.recipe(recipe_id)
         found = [(item, self._asset_with(item.sha256)) for item in recipe.inputs]
         kept = tuple(Kept(role=item.role.value, asset=asset) for item, asset in found if asset is not None)
         missing = tuple(item.role.value for item, asset in found if asset is None)

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from studio.app import Studio
+from ui.web.backstage.bench import Bench
 from ui.web.frame.answering import answering
 
 # Listeners are the page's own business: none of them is an endpoint for programs, those have /v1.
@@ -19,13 +20,15 @@ AT_ONCE: dict[str, Any] = {**PRIVATE, "queue": False}
 
 @dataclass(frozen=True)
 class Shell:
-    """studio: the services. courier: carries errands, ``{"to": tab, "do": what, ...ids}``, from scripts to Python.
+    """studio: the services. bench: what the form works with. courier: carries errands from scripts to Python.
 
-    A script calls ``send({to: "create", do: "again", asset: ID})`` of `static/studio.js`; the tab is shown, scripts
-    that called ``onErrand("create", f)`` hear of it, and so do Python listeners registered by `on_errand`.
+    An errand is ``{"to": tab, "do": what, ...ids}``. A script calls ``send({to: "create", do: "again", asset: ID})`` of
+    `static/studio.js`; the tab is shown, scripts that called ``onErrand("create", f)`` hear of it, and so do Python
+    listeners registered by `on_errand`.
     """
 
     studio: Studio
+    bench: Bench
     courier: gr.HTML
 
     def on_errand(

@@ -19,7 +19,6 @@ from studio.library.asset import Asset
 from studio.library.lineage import sources_of
 from studio.people.visitor import Action
 from ui.api.problems import Refusal
-from ui.web.backstage.seals import SealsHere
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
 from ui.web.views.clips import ClipSurroundings, clip_view
@@ -60,9 +59,9 @@ def show_clip(asset_id: str, request: Request, here: Here) -> Response:
 
 
 @router.get("/{asset_id}/verification")
-async def verify_clip(asset_id: str, here: Here, seals: SealsHere) -> dict[str, Any]:
+async def verify_clip(asset_id: str, here: Here) -> dict[str, Any]:
     """Return whether the seal of an asset's file holds now. Looked at once for each state that the file is in."""
-    asset = await run_in_threadpool(here.services.asset, asset_id)
+    asset, seals = await run_in_threadpool(here.services.asset, asset_id), here.site.seals
     if (known := await run_in_threadpool(seals.known, asset)) is not None:
         return known
     async with here.services.inspections.take():

@@ -14,7 +14,6 @@ from studio.people.presets import recent_prompts
 from studio.people.visitor import Action, NotAllowed
 from ui.api.problems import Refusal, without_home, without_paths
 from ui.api.uploads import MAX_VIDEO_BYTES, receive_form
-from ui.web.backstage.bench import bench_of
 from ui.web.backstage.estimating import Estimated
 from ui.web.backstage.extensions import ExtensionRun
 from ui.web.form.choosing import default_model
@@ -49,7 +48,7 @@ def show_model_estimate(model: str, here: Here) -> dict[str, Any]:
 def show_estimate(model: str, key: str, here: Here) -> dict[str, Any]:
     """Return what came of an earlier question."""
     spec = here.studio.registry.catalog.get(model[:80])
-    found = bench_of(here.studio).estimator.known(key)
+    found = here.site.bench.estimator.known(key)
     if found is None:
         raise Refusal(404, "nobody asked for this, or too long ago", got=key)
     return estimate_view(found, spec, here.services.home)
@@ -74,7 +73,7 @@ async def read_recipe(request: Request, here: Here) -> dict[str, Any]:
             raise UnsupportedValue("a file is needed", field="file", got="none", fix="drop a clip")
         async with services.inspections.take():
             recipe = await run_in_threadpool(here.studio.recipe, path)
-    key = bench_of(here.studio).recipes.keep(recipe)
+    key = here.site.bench.recipes.keep(recipe)
     notes = [without_home(note, services.home) for note in recipe.notes]
     return {"id": key, "model": recipe.request.model, "notes": notes}
 
@@ -82,14 +81,14 @@ async def read_recipe(request: Request, here: Here) -> dict[str, Any]:
 @router.get("/extensions")
 def list_extensions(request: Request, here: Here) -> Response:
     """Return the clips that are being made longer, or were lately, as far as the visitor may look after them."""
-    runs = [_run_view(run, here) for run in bench_of(here.studio).extensions.runs() if _is_theirs(run, here)]
+    runs = [_run_view(run, here) for run in here.site.bench.extensions.runs() if _is_theirs(run, here)]
     return unless_known({"extensions": runs}, request)
 
 
 @router.post("/extensions/{run_id}/stop")
 def stop_extension(run_id: str, here: Here) -> dict[str, Any]:
     """Stop a clip that is being made longer at its next step; what is finished of it is kept."""
-    extensions = bench_of(here.studio).extensions
+    extensions = here.site.bench.extensions
     here.require(Action.MAKE)
     run = extensions.run(run_id)
     if not _is_theirs(run, here):
@@ -107,7 +106,7 @@ def _is_cheap(entry: ModelEntry) -> bool:
 def _at_defaults(model: str, here: Asked) -> Estimated:
     spec = here.studio.registry.catalog.get(model)
     request, _ = request_of(spec, defaults_of(spec))
-    return bench_of(here.studio).estimator.ask(spec, request, 0.0)
+    return here.site.bench.estimator.ask(spec, request, 0.0)
 
 
 def _is_theirs(run: ExtensionRun, here: Asked) -> bool:

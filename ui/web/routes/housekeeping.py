@@ -1,4 +1,4 @@
-"""What the settings are read from: money, folders, the machine; and what works beside the page for them."""
+"""What the settings are read from: money, folders, the machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import os
 import platform
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-from fastapi import Depends, Request
+from typing import Any
 
 from studio.app import Studio
 from studio.catalog.schema import HasWeights
@@ -20,34 +17,11 @@ from studio.jobs.devices import devices
 from studio.jobs.reclaim import size_of
 from studio.library.query import LibraryQuery
 from studio.spending.report import CostReport, Group, cost_report
-from ui.web.backstage.pulling import Pulls
-from ui.web.backstage.surgery import Surgery
 from ui.web.views.jobs import worker_view
 
 _GROUPS: tuple[Group, ...] = ("provider", "model")
 _GIB = 2**30
 _NAMES_SHOWN = 40
-
-
-@dataclass(frozen=True)
-class Desk:
-    """One of each for a server."""
-
-    surgery: Surgery
-    pulls: Pulls
-
-
-async def _desk(request: Request) -> Desk:
-    # On the event loop, where nobody comes in between.
-    state = request.app.state
-    if not hasattr(state, "settings_desk"):
-        studio: Studio = state.site.studio
-        state.settings_desk = Desk(Surgery(studio.doctor), Pulls(studio.pull))
-    desk: Desk = state.settings_desk
-    return desk
-
-
-DeskHere = Annotated[Desk, Depends(_desk)]
 
 
 def costs_now(studio: Studio) -> dict[str, dict[str, CostReport]]:

@@ -15,9 +15,6 @@ from studio.provenance.shown import one_line
 from studio.recipe import recipe_of
 from ui.api.problems import Refusal
 from ui.api.uploads import MAX_VIDEO_BYTES, Form, receive_form
-from ui.web.backstage.bench import bench_of
-from ui.web.backstage.inspecting import InspectionsHere
-from ui.web.backstage.seals import SealsHere
 from ui.web.here import Here
 from ui.web.routes.jobs import unless_known
 from ui.web.views.inspections import inspection_view
@@ -30,14 +27,14 @@ _MAX_NAME = 200
 
 
 @router.post("", status_code=202)
-async def inspect(request: Request, here: Here, inspections: InspectionsHere) -> dict[str, Any]:
+async def inspect(request: Request, here: Here) -> dict[str, Any]:
     """Take a file, and a ``.c2pa`` record from beside it if there is one; what is found is read from its own path.
 
     It lies in a folder of its own until it is verified and checked, and nothing of it is ever served.
     """
     here.require(Action.LOOK)
+    inspections, services = here.site.inspections, here.services
     inspections.require_place(here.visitor)
-    services = here.services
     async with AsyncExitStack() as stack:
         folder = await stack.enter_async_context(services.folder.room())
         async with services.uploads.take():
@@ -52,9 +49,9 @@ async def inspect(request: Request, here: Here, inspections: InspectionsHere) ->
 
 
 @router.get("/asset/{asset_id}")
-async def inspect_asset(asset_id: str, here: Here, seals: SealsHere) -> dict[str, Any]:
+async def inspect_asset(asset_id: str, here: Here) -> dict[str, Any]:
     """Return everything about a file of the library: looked at once for each state that it is in."""
-    asset = await run_in_threadpool(here.services.asset, asset_id)
+    asset, seals = await run_in_threadpool(here.services.asset, asset_id), here.site.seals
     verification = await run_in_threadpool(seals.known_whole, asset)
     if verification is None:
         async with here.services.inspections.take():
@@ -70,33 +67,34 @@ async def inspect_asset(asset_id: str, here: Here, seals: SealsHere) -> dict[str
 
 
 @router.get("/{inspection_id}")
-async def show(inspection_id: str, request: Request, here: Here, inspections: InspectionsHere) -> Response:
+async def show(inspection_id: str, request: Request, here: Here) -> Response:
     """Return how far an inspection is and what it has found; 304 where nothing changed."""
-    return unless_known(inspection_view(inspections.get(inspection_id, here.visitor), here.services.home), request)
+    found = here.site.inspections.get(inspection_id, here.visitor)
+    return unless_known(inspection_view(found, here.services.home), request)
 
 
 @router.post("/{inspection_id}/cancel")
-async def cancel(inspection_id: str, here: Here, inspections: InspectionsHere) -> dict[str, Any]:
+async def cancel(inspection_id: str, here: Here) -> dict[str, Any]:
     """Stop the checks; what the verification found stays."""
-    return inspection_view(inspections.cancel(inspection_id, here.visitor), here.services.home)
+    return inspection_view(here.site.inspections.cancel(inspection_id, here.visitor), here.services.home)
 
 
 @router.post("/{inspection_id}/recipe")
-async def keep_recipe(inspection_id: str, here: Here, inspections: InspectionsHere) -> dict[str, Any]:
+async def keep_recipe(inspection_id: str, here: Here) -> dict[str, Any]:
     """Keep how an inspected file was made for an hour: the errand ``restore`` puts it into the form."""
     here.require(Action.MAKE)
-    found = inspections.get(inspection_id, here.visitor).found
+    found = here.site.inspections.get(inspection_id, here.visitor).found
     if found is None:
         raise Refusal(409, "the file is not verified yet", field="inspection", got=inspection_id)
     recipe = recipe_of(found.c2pa, found.asset)
     here.studio.registry.catalog.get(recipe.request.model)
-    return {"id": bench_of(here.studio).recipes.keep(recipe), "model": recipe.request.model}
+    return {"id": here.site.bench.recipes.keep(recipe), "model": recipe.request.model}
 
 
 @router.delete("/{inspection_id}")
-async def remove(inspection_id: str, here: Here, inspections: InspectionsHere) -> dict[str, Any]:
+async def remove(inspection_id: str, here: Here) -> dict[str, Any]:
     """Stop an inspection and forget what it found."""
-    await inspections.remove(inspection_id, here.visitor)
+    await here.site.inspections.remove(inspection_id, here.visitor)
     return {"id": inspection_id, "removed": True}
 
 

@@ -15,7 +15,7 @@ from studio.library.asset import Asset
 from studio.library.query import LibraryQuery, Order
 from studio.people.visitor import Action, NotAllowed
 from ui.api.problems import Refusal, refusal_of
-from ui.web.backstage.bundling import Download, TicketsHere
+from ui.web.backstage.bundling import Download
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
 from ui.web.views.assets import facets_view, is_mine, lineage_view, notes_view, page_view
@@ -257,27 +257,27 @@ def remove_from_collection(collection_id: str, wish: Chosen, here: Here) -> dict
 
 
 @router.post("/bundles")
-def prepare_bundle(wish: Chosen, here: Here, tickets: TicketsHere) -> dict[str, Any]:
+def prepare_bundle(wish: Chosen, here: Here) -> dict[str, Any]:
     """Look whether assets can be put into one ZIP, and tell where it is downloaded from in the next ten minutes."""
     here.require(Action.LOOK)
     assets = here.studio.curation.bundles.chosen(wish.ids)
     missing = next((asset.id for asset in assets if not asset.is_there), None)
     if missing is not None:
         raise Refusal(409, "a file of the library is gone", field="ids", got=missing, fix="leave it out")
-    ticket = tickets.give([asset.id for asset in assets], here.visitor.name)
+    ticket = here.site.tickets.give([asset.id for asset in assets], here.visitor.name)
     size_bytes = sum(asset.size_bytes for asset in assets)
     return {"url": f"/studio/library/bundles/{ticket}", "number": len(assets), "size_bytes": size_bytes}
 
 
 @router.get("/bundles/{ticket}")
-async def send_bundle(ticket: str, here: Here, tickets: TicketsHere) -> Response:
+async def send_bundle(ticket: str, here: Here) -> Response:
     """Send the ZIP: the sealed files byte for byte, and a manifest."""
-    ids = tickets.take(ticket, here.visitor.name)
+    ids = here.site.tickets.take(ticket, here.visitor.name)
     bundles = here.studio.curation.bundles
     assets = await run_in_threadpool(bundles.chosen, ids)
     name = f"studio-clips-{datetime.now(UTC):%Y%m%d-%H%M%S}.zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "private, no-store"}
-    return Download(bundles, assets, tickets.slots, headers)
+    return Download(bundles, assets, here.site.tickets.slots, headers)
 
 
 def _names(here: Asked) -> dict[str, str]:

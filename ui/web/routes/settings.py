@@ -21,7 +21,7 @@ from studio.spending.break_even import break_even
 from studio.weights import WeightStore
 from ui.api.problems import Refusal, refusal_of
 from ui.web.here import Asked, Here
-from ui.web.routes.housekeeping import DeskHere, costs_now, machine_now, repository_bytes, room_now
+from ui.web.routes.housekeeping import costs_now, machine_now, repository_bytes, room_now
 from ui.web.routes.jobs import unless_known
 from ui.web.routes.secret_fields import Sent
 from ui.web.views.settings import (
@@ -122,14 +122,14 @@ def show_weights(here: Here) -> dict[str, Any]:
 
 
 @router.get("/pulls")
-def show_pulls(request: Request, here: Here, desk: DeskHere) -> Response:
+def show_pulls(request: Request, here: Here) -> Response:
     """Return the downloads since the server started."""
     here.require(Action.ADMINISTER)
-    return unless_known({"pulls": [pull_view(pull, here.services.home) for pull in desk.pulls.all()]}, request)
+    return unless_known({"pulls": [pull_view(pull, here.services.home) for pull in here.site.pulls.all()]}, request)
 
 
 @router.post("/models/{model_id}/pull")
-def pull(model_id: str, consent: Consent, here: Here, desk: DeskHere) -> dict[str, Any]:
+def pull(model_id: str, consent: Consent, here: Here) -> dict[str, Any]:
     """Begin to download weights. Nothing is, unless the licence was shown and named."""
     here.require(Action.ADMINISTER)
     spec = next((spec for spec in _with_weights(here) if spec.id == model_id), None)
@@ -139,14 +139,14 @@ def pull(model_id: str, consent: Consent, here: Here, desk: DeskHere) -> dict[st
     if consent.licence != licence:
         raise Refusal(409, "the licence that was agreed to is not the one in force", field="licence",
                       got=consent.licence, allowed=licence, fix="look at the licence again")  # fmt: skip
-    return pull_view(desk.pulls.start(spec.id), here.services.home)
+    return pull_view(here.site.pulls.start(spec.id), here.services.home)
 
 
 @router.post("/models/{model_id}/cancel")
-def cancel_pull(model_id: str, here: Here, desk: DeskHere) -> dict[str, Any]:
+def cancel_pull(model_id: str, here: Here) -> dict[str, Any]:
     """Stop a download; what came is kept."""
     here.require(Action.ADMINISTER)
-    desk.pulls.cancel(model_id)
+    here.site.pulls.cancel(model_id)
     return {"id": model_id}
 
 
@@ -181,10 +181,10 @@ def free(here: Here) -> dict[str, Any]:
 
 
 @router.get("/machine")
-def show_machine(here: Here, desk: DeskHere) -> dict[str, Any]:
+def show_machine(here: Here) -> dict[str, Any]:
     """Return what this machine is, what limits are set, and what the doctor found out about it."""
     here.require(Action.ADMINISTER)
-    last = desk.surgery.last
+    last = here.site.surgery.last
     names = {spec.id: spec.name for spec in here.studio.registry.catalog}
     return machine_now(here.studio, names) | {
         "findings": machine_findings(last),
@@ -211,17 +211,17 @@ def stamp(here: Here) -> dict[str, Any]:
 
 
 @router.get("/doctor")
-def show_doctor(request: Request, here: Here, desk: DeskHere) -> Response:
+def show_doctor(request: Request, here: Here) -> Response:
     """Return the last examination, and whether one runs."""
     here.require(Action.ADMINISTER)
-    return unless_known(doctor_view(desk.surgery.last), request)
+    return unless_known(doctor_view(here.site.surgery.last), request)
 
 
 @router.post("/doctor")
-def examine(here: Here, desk: DeskHere) -> dict[str, Any]:
+def examine(here: Here) -> dict[str, Any]:
     """Begin an examination, unless one runs."""
     here.require(Action.ADMINISTER)
-    return doctor_view(desk.surgery.begin())
+    return doctor_view(here.site.surgery.begin())
 
 
 # -- what is in force, and what this is ---------------------------------------------------------------------------

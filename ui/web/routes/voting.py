@@ -14,7 +14,6 @@ from studio.library.asset import Asset
 from studio.people.visitor import Action
 from ui.api import asks
 from ui.api.problems import Refusal
-from ui.web.backstage.dealing import DealsHere
 from ui.web.here import Asked, Here
 from ui.web.routes.compare import model_names, one
 from ui.web.views.comparisons import deal_view, entry_label, revealed_view, vote_view
@@ -66,7 +65,7 @@ def vote(comparison_id: str, asked: VoteAsk, here: Here) -> dict[str, Any]:
 
 
 @router.post("/{comparison_id}/blind/next")
-def deal(comparison_id: str, here: Here, deals: DealsHere) -> dict[str, Any]:
+def deal(comparison_id: str, here: Here) -> dict[str, Any]:
     """Draw the pair that this voter judged least, its sides by chance, and tell nothing of who it is."""
     here.require(Action.VOTE)
     found = one(comparison_id, here)
@@ -75,7 +74,7 @@ def deal(comparison_id: str, here: Here, deals: DealsHere) -> dict[str, Any]:
     if pair is None:
         raise Refusal(409, "there are no two finished clips to be judged", field="comparison",
                       got=f"{len(found.finished)} finished", fix="wait until two of them are made")  # fmt: skip
-    dealt = deals.deal(pair, voter)
+    dealt = here.site.deals.deal(pair, voter)
 
     def side(entry: Entry, token: str) -> tuple[Asset, str]:
         return _asset(entry), f"/studio/comparisons/{found.id}/blind/{token}"
@@ -91,12 +90,12 @@ def deal(comparison_id: str, here: Here, deals: DealsHere) -> dict[str, Any]:
 
 
 @router.post("/{comparison_id}/blind/vote")
-def vote_blind(comparison_id: str, asked: BlindVoteAsk, here: Here, deals: DealsHere) -> dict[str, Any]:
+def vote_blind(comparison_id: str, asked: BlindVoteAsk, here: Here) -> dict[str, Any]:
     """Keep a blind vote, and only then tell who was who."""
     here.require(Action.VOTE)
     found = one(comparison_id, here)
     voter = here.visitor.name or ""
-    with deals.judging(found.id, asked.token, voter) as dealt:
+    with here.site.deals.judging(found.id, asked.token, voter) as dealt:
         here.studio.comparisons.vote(
             found.id, dealt.left, dealt.right, asked.verdict, asked.reasons, was_blind=True, voter=voter
         )
@@ -108,9 +107,9 @@ def vote_blind(comparison_id: str, asked: BlindVoteAsk, here: Here, deals: Deals
 
 @router.get("/{comparison_id}/blind/{token}")
 @router.head("/{comparison_id}/blind/{token}")
-def blind_clip(comparison_id: str, token: str, request: Request, here: Here, deals: DealsHere) -> Response:
+def blind_clip(comparison_id: str, token: str, request: Request, here: Here) -> Response:
     """Return a sealed clip, byte for byte, under an address and with headers that tell nothing of which it is."""
-    number = deals.number(comparison_id, token, here.visitor.name or "")
+    number = here.site.deals.number(comparison_id, token, here.visitor.name or "")
     asset = _asset(_entry(one(comparison_id, here), number))
     wanted = {name: value for name, value in request.headers.items() if name == "range"}
     answer = here.services.sealed_file(asset, wanted)

@@ -81,7 +81,7 @@ def _errands(shell: Shell) -> Callable[..., Any]:
         """Do what another tab asks for. What was typed comes with the errand: a script looked."""
         visitor = visitor_of(request)
         require(visitor, Action.MAKE)
-        filler = Filler(shell.studio, visitor)
+        filler = Filler(shell.studio, shell.bench, visitor)
         prompt = errand.get("prompt")
         draft = {"prompt": prompt} if isinstance(prompt, str) and prompt else {}
         new = filler.of_errand(errand, replace(FormState.from_json(told), draft=draft))
@@ -95,14 +95,15 @@ def _surroundings(shell: Shell) -> Any:
     def fit(told: dict[str, Any], _tick: str) -> tuple[Any, Any, Any, Any]:
         """Fit what stands around the form to it."""
         visitor, state = _visitor(), FormState.from_json(told)
-        filler = Filler(shell.studio, visitor)
+        filler = Filler(shell.studio, shell.bench, visitor)
         spec = filler.spec(state)
         may, other = visitor.may(Action.MAKE), gr.update(visible=False)
         picked = {"model": spec.id, "number": state.fill}
         if state.mode == "extend":
             label = gr.update(value=say("create.extend"), interactive=may and can_extend(spec))
             return picked, label, other, {"model": spec.id}
-        found = Orders(shell.studio, visitor).estimate(spec, state, defaults_of(spec) | _values(filler, state, spec)[1])
+        values = defaults_of(spec) | _values(filler, state, spec)[1]
+        found = Orders(shell.studio, shell.bench, visitor).estimate(spec, state, values)
         view = {"model": spec.id, **estimate_view(found, spec, shell.studio.settings.home)}
         if state.mode == "edit":
             other = gr.update(value=change_label(shell.studio, state), visible=True)
@@ -131,7 +132,7 @@ def _draw_form(shell: Shell, tab: CreateTab) -> None:
     @gr.render(inputs=[tab.state, tab.tick], queue=False, show_progress="hidden")  # type: ignore[untyped-decorator]
     def show(told: dict[str, Any], _tick: str) -> None:
         visitor, state = _visitor(), FormState.from_json(told)
-        filler = Filler(shell.studio, visitor)
+        filler = Filler(shell.studio, shell.bench, visitor)
         spec = filler.spec(state)
         state, values = _values(filler, state, spec)
         fields = extension_fields(spec) if state.mode == "extend" else fields_of(spec)
@@ -209,7 +210,7 @@ class _Wiring:
     # -- what the buttons do --------------------------------------------------------------------------------------
 
     def _orders(self) -> Orders:
-        return Orders(self.shell.studio, _visitor())
+        return Orders(self.shell.studio, self.shell.bench, _visitor())
 
     def _make(self, told: dict[Any, Any]) -> dict[str, Any]:
         orders, values = self._orders(), self.parts.view.values(told)
