@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
 from pathlib import Path
 
@@ -141,8 +142,14 @@ def _load(name: str) -> type[Check]:
     return check
 
 
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    # Every installed package's metadata is read for this, which takes longer than checking some clips.
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+
+
 def _plug_ins() -> Iterator[type[Check]]:
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
+    for entry in _installed():
         try:
             yield entry.load()
         except Exception:  # a stranger's package must not keep anybody from checking a clip

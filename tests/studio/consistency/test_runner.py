@@ -73,8 +73,10 @@ def test_plug_ins_are_found_and_a_broken_one_is_left_out(monkeypatch: pytest.Mon
         EntryPoint("b", "no.such:Check", "studio.checks"),
     ]
     monkeypatch.setattr(runner, "entry_points", lambda group: entries if group == "studio.checks" else [])
+    runner._installed.cache_clear()
     assert [check.id for check in available_checks()][-1:] == ["counting"]
     assert len(available_checks()) == len(CHECKS) + 1
+    runner._installed.cache_clear()
 
 
 def test_memory_does_not_grow_with_the_clip() -> None:
