@@ -138,16 +138,14 @@ def require_judgeable(comparison: Comparison, left: int, right: int) -> None:
                                got=number, allowed=ready or "none yet")  # fmt: skip
 
 
-def next_pair(
-    comparison: Comparison, votes: Sequence[Vote], voter: str, rng: random.Random, exclude: frozenset[int] = frozenset()
-) -> Pair | None:
+def next_pair(comparison: Comparison, votes: Sequence[Vote], voter: str, rng: random.Random) -> Pair | None:
     """Return the pair of finished entries that this voter judged least, its sides drawn; None with fewer than two.
 
-    Of several such pairs one is drawn. exclude: numbers of entries that are not to be shown.
+    Of several such pairs one is drawn.
     """
-    ready = [entry for entry in comparison.finished if entry.number not in exclude]
     seen = Counter(frozenset((vote.left, vote.right)) for vote in votes if vote.voter == voter)
-    pairs = [(one, other, seen[frozenset((one.number, other.number))]) for one, other in combinations(ready, 2)]
+    both = combinations(comparison.finished, 2)
+    pairs = [(one, other, seen[frozenset((one.number, other.number))]) for one, other in both]
     if not pairs:
         return None
     least = min(count for *_, count in pairs)

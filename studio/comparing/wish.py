@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from studio.consistency.policy import Policy
 from studio.errors import RequestError, UnsupportedValue
 from studio.jobs.job import JobWish
-from studio.provenance.shown import one_line
+from studio.library.curation import tag_of
+from studio.provenance.shown import MAX_TEXT_CHARACTERS, one_line
 from studio.request import Conditioning, GenerationRequest, Role, Task
 from studio.revision import revised
 from studio.spending.money import Money
@@ -20,7 +19,6 @@ from studio.spending.money import Money
 MIN_VARIANTS, MAX_VARIANTS = 2, 8
 MAX_TITLE_CHARACTERS = 200
 MAX_LABEL_CHARACTERS = 200
-MAX_TAG_CHARACTERS = 40
 MAX_TAGS = 16
 # What a variant may set otherwise: the rest of a request is what all have in common.
 CHANGEABLE = tuple(item.name for item in fields(GenerationRequest) if item.name not in ("model", "on_unsupported"))
@@ -114,32 +112,13 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
 
 
 def clean_tag(tag: str) -> str:
-    """Return one tag as it is kept. Raises `UnsupportedValue` for none, one that is too long or holds no text."""
-    found = unicodedata.normalize("NFC", one_line(tag, 10_000)).lower()
-    if not found or len(found) > MAX_TAG_CHARACTERS:
-        allowed = f"1 to {MAX_TAG_CHARACTERS} characters"
-        raise UnsupportedValue("this is no tag", field="tags", got=found[:80] or "an empty one", allowed=allowed)
-    return found
+    """Return one tag as the library keeps its own, and what steers a terminal left out. Raises `UnsupportedValue`."""
+    return tag_of(one_line(tag, MAX_TEXT_CHARACTERS), "tags")
 
 
 def base_as_json(base: GenerationRequest) -> dict[str, Any]:
-    """Return what all contestants are asked for as a JSON object, without the model; `base_from_json` reads it."""
+    """Return what all contestants are asked for as a JSON object, without the model."""
     return {name: as_plain(getattr(base, name)) for name in CHANGEABLE}
-
-
-def base_from_json(data: Mapping[str, Any], model: str = "") -> GenerationRequest:
-    """Rebuild what `base_as_json` wrote, to compare the same again, or to make one more clip of it."""
-    values = {name: value for name, value in data.items() if name in CHANGEABLE and value is not None}
-    if "task" in values:
-        values["task"] = Task(values["task"])
-    for name in ("frame_rate", "duration_seconds"):
-        if name in values:
-            values[name] = Fraction(str(values[name]))
-    items = values.get("conditionings", ())
-    values["conditionings"] = tuple(
-        Conditioning(role=Role(item["role"]), path=Path(item["path"]), sha256=item["sha256"]) for item in items
-    )
-    return GenerationRequest(model=model, **values)
 
 
 def as_plain(value: Any) -> Any:

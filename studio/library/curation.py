@@ -169,11 +169,14 @@ class Curation:
         self._store.database.retrying(work)
 
 
-def tag_of(text: str) -> str:
-    """Return a tag as it is kept: lower case, single spaces. Raises `UnsupportedValue`."""
-    words = _text(" ".join(text.lower().split()), "tag", MAX_TAG_CHARACTERS)
+def tag_of(text: str, field: str = "tag") -> str:
+    """Return a tag, of an asset or of something else, as it is kept: lower case, single spaces, up to 40 characters.
+
+    field: that is to blame. Raises `UnsupportedValue`; a comma is none of a tag, for lists of tags are typed with them.
+    """
+    words = _text(" ".join(text.lower().split()), field, MAX_TAG_CHARACTERS)
     if not words or "," in words:
-        raise UnsupportedValue("this is no tag", field="tag", got=repr(text), allowed="words without a comma")
+        raise UnsupportedValue("this is no tag", field=field, got=repr(text), allowed="words without a comma")
     return words
 
 

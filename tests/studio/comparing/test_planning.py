@@ -218,6 +218,7 @@ def test_one_contestant_that_can_be_made_is_no_comparison(comparer: Comparer) ->
         (["square", "words"], {"seed": 2**63}, "seed"),
         (["square", "words"], {"title": "x" * 201}, "title"),
         (["square", "words"], {"tags": ["x" * 41]}, "tags"),
+        (["square", "words"], {"tags": ["a, b"]}, "tags"),
         (["square", "words"], {"tags": [str(number) for number in range(17)]}, "tags"),
         (["square", "nobody"], {}, "model"),
     ],
