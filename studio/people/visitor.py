@@ -49,8 +49,15 @@ class Visitor:
         return self.role == Role.ADMIN
 
     def may(self, action: Action) -> bool:
-        """Say whether the role lets them. For `CHANGE` it must be theirs too, see `People.may_change`."""
+        """Say whether the role lets them. For `CHANGE` it must be theirs too, see `owns` and `People.may_change`."""
         return action in _ALLOWED[self.role]
+
+    def owns(self, owner: str | None) -> bool:
+        """Say whether something is theirs to change. owner: name of the account whose it is; None or empty for nobody.
+
+        All of it is an admin's, also what is nobody's; a viewer changes nothing, whatever they made before.
+        """
+        return self.may(Action.CHANGE) and (self.is_admin or (bool(owner) and owner == self.name))
 
 
 # Whoever sits at this machine and did not have to log in: all of it is theirs anyway.

@@ -117,9 +117,14 @@ def refusal_of(error: StudioError, home: Path) -> Refusal:
         field=_field(told["field"]),
         got=told["got"],
         allowed=told["allowed"],
-        fix=None if "--" in (told["fix"] or "") else told["fix"],
+        fix=usable_fix(told["fix"]),
         retry_after=_RETRY_SECONDS if isinstance(error, StoreBusy) else None,
     )
+
+
+def usable_fix(fix: str | None) -> str | None:
+    """Return an advice; None for one on arguments of the command line, which is of no use to anybody elsewhere."""
+    return None if "--" in (fix or "") else fix
 
 
 def code_of(type_name: str) -> str:

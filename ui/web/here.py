@@ -96,6 +96,11 @@ class Asked:
     def studio(self) -> Studio:
         return self.site.studio
 
+    @property
+    def model_names(self) -> dict[str, str]:
+        """What people call the models of the catalog, by id."""
+        return {spec.id: spec.name for spec in self.studio.registry.catalog}
+
     def require(self, action: Action, thing_id: str | None = None) -> None:
         """Raise `NotAllowed` unless the visitor may do this, to this thing."""
         require(self.visitor, action, thing_id, self.site.people)

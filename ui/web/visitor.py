@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from studio.people.visitor import LOCAL, Action, NotAllowed, Visitor, require
+from studio.people.visitor import NotAllowed, Visitor
 
 VISITOR = "visitor"  # in the state of a request's scope
 
@@ -20,6 +20,3 @@ def visitor_of(request: Any) -> Visitor:
     if not isinstance(visitor, Visitor):
         raise NotAllowed("nobody knows who asks", fix="load the page again")
     return visitor
-
-
-__all__ = ["LOCAL", "VISITOR", "Action", "NotAllowed", "Visitor", "require", "visitor_of"]

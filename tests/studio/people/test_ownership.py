@@ -53,6 +53,23 @@ def test_who_may_change_what(known: People, visitor: Visitor, things: set[str]) 
 
 
 @pytest.mark.parametrize(
+    ("visitor", "owners"),
+    [
+        (ANNA, {"anna"}),
+        (BERTA, {"berta"}),
+        (BOSS, {"anna", "berta", "guest", "", None}),
+        (LOCAL, {"anna", "berta", "guest", "", None}),
+        (GUEST, set()),
+        (Visitor(name=None, role=Role.CREATOR), set()),
+        (Visitor(name="", role=Role.CREATOR), set()),
+    ],
+    ids=["anna", "berta", "admin", "local", "viewer", "nameless", "empty"],
+)
+def test_whose_something_is(visitor: Visitor, owners: set[str | None]) -> None:
+    assert {owner for owner in ("anna", "berta", "guest", "", None) if visitor.owns(owner)} == owners
+
+
+@pytest.mark.parametrize(
     ("role", "actions"),
     [
         (Role.VIEWER, {Action.LOOK}),

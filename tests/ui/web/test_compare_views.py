@@ -22,12 +22,12 @@ from ui.web.views.comparisons import (
     comparison_view,
     deal_view,
     entry_label,
-    error_view,
     model_view,
     plan_view,
     ranking_view,
     vote_view,
 )
+from ui.web.views.errors import error_view
 
 BIG_SEED = 2**62 + 1
 HOME = Path("/nowhere")

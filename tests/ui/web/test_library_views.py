@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from studio.library.asset import kind_of
 from studio.library.lineage import OUTSIDE, Lineage, LineageEdge, LineageNode
 from studio.library.query import KINDS, STANDINGS, Order
-from studio.people.account import Role as Office
-from studio.people.visitor import LOCAL, Visitor
 from studio.provenance.origin import Origin
 from studio.request import Role
-from ui.web.views.assets import is_mine, lineage_view
+from ui.web.views.assets import lineage_view
 from ui.web.words import words
 
 
@@ -64,16 +60,6 @@ def test_a_long_prompt_is_cut_to_a_line() -> None:
     told = lineage_view(found)["lines"][0]["words"]
     assert len(told) == 120
     assert "\n" not in told
-
-
-@pytest.mark.parametrize(
-    ("visitor", "owner", "expected"),
-    [(LOCAL, "", True), (LOCAL, "ada", True), (Visitor(name="ada", role=Office.CREATOR), "ada", True),
-     (Visitor(name="ada", role=Office.CREATOR), "bob", False), (Visitor(name="ada", role=Office.CREATOR), "", False),
-     (Visitor(name="ada", role=Office.VIEWER), "ada", False), (Visitor(name="ada", role=Office.ADMIN), "bob", True)],
-)  # fmt: skip
-def test_whose_something_is(visitor: Visitor, owner: str, expected: bool) -> None:
-    assert is_mine(owner, visitor) is expected
 
 
 def test_everything_that_the_library_can_say_has_words() -> None:

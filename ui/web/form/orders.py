@@ -14,7 +14,7 @@ from studio.jobs.job import Job
 from studio.jobs.states import JobState
 from studio.people.visitor import Action, Visitor, require
 from studio.request import GenerationRequest
-from ui.api.problems import without_paths
+from ui.api.problems import usable_fix, without_paths
 from ui.web.backstage.bench import Bench
 from ui.web.backstage.estimating import Estimated
 from ui.web.backstage.extensions import ExtensionRun
@@ -90,11 +90,11 @@ def told_error(error: StudioError, spec: ModelSpec, home: Path) -> dict[str, Any
     told = without_paths(error.as_json(), home)
     name = field_named(spec, told["field"])
     label = next((field.label for field in fields_of(spec) if field.name == name), told["field"])
-    fix = told["fix"]
+    fix = usable_fix(told["fix"])
     parts = [f"{label}: {told['message']}" if label else told["message"]]
     parts += [say("create.got", got=told["got"])] if told["got"] is not None else []
     parts += [say("create.allowed", allowed=told["allowed"])] if told["allowed"] else []
-    parts += [fix] if fix and "--" not in fix else []  # what is added on a command line helps nobody here
+    parts += [fix] if fix else []
     return {"error": "; ".join(part.rstrip(".") for part in parts) + ".", "field": name}
 
 

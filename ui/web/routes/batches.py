@@ -46,7 +46,7 @@ def list_batches(request: Request, here: Here) -> Response:
     ids = [batch.id for batch in found]
     counts, owners = rows.counts(ids), here.site.people.owners(ids)
     told = [
-        batch_view(batch, counts[batch.id], owner=owners.get(batch.id), is_mine=_is_mine(here, owners.get(batch.id)))
+        batch_view(batch, counts[batch.id], owner=owners.get(batch.id), is_mine=here.visitor.owns(owners.get(batch.id)))
         for batch in found
         if counts[batch.id]
     ]
@@ -69,8 +69,7 @@ async def check(request: Request, here: Here) -> dict[str, Any]:
     here.require(Action.MAKE)
     async with _received(request, here) as (upload, _form), here.services.inspections.take():
         looked = await run_in_threadpool(look_at, here.studio, upload)
-        names = {spec.id: spec.name for spec in here.studio.registry.catalog}
-        return check_view(looked, here.services.home, name=upload.name, names=names)
+        return check_view(looked, here.services.home, name=upload.name, names=here.model_names)
 
 
 @router.post("/batches")
@@ -154,7 +153,3 @@ def _batch(batch_id: str, rows: BatchRows) -> Batch:
         if _ID.fullmatch(batch_id) and (batch := rows.find(batch_id)).id == batch_id:
             return batch
     raise Refusal(404, "no such batch", field="batch", got=batch_id)
-
-
-def _is_mine(here: Asked, owner: str | None) -> bool:
-    return here.visitor.may(Action.CHANGE) and (here.visitor.is_admin or owner == here.visitor.name)

@@ -109,11 +109,10 @@ def told(asset: Asset, here: Asked) -> dict[str, Any]:
     children = studio.store.children(asset.id)
     items = {item.id: item for item in studio.curation.items([asset.id, *(child.id for child in children)])}
     job = None if asset.job_id is None else studio.store.job(asset.job_id)
-    names = {spec.id: spec.name for spec in studio.registry.catalog}
     with studio.store.database.read() as session:
         sources = sources_of(session, [asset.id]).get(asset.id, [])
     around = ClipSurroundings(
-        model_name=names.get(asset.model, asset.model),
+        model_name=here.model_names.get(asset.model, asset.model),
         item=items.get(asset.id),
         children=[items[child.id] for child in children if child.id in items and items[child.id].binned_at is None],
         sources=sources,

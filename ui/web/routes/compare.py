@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,7 +88,7 @@ async def plan(request: Request, here: Here) -> dict[str, Any]:
 
         def work() -> dict[str, Any]:
             planned = here.studio.comparisons.plan(_wish(asked, form, here))
-            return plan_view(planned, model_names(here), here.services.home)
+            return plan_view(planned, here.model_names, here.services.home)
 
         return await run_in_threadpool(work)
 
@@ -114,7 +113,7 @@ def list_comparisons(
     """Return comparisons, the newest first. after: only those that follow the one with this id."""
     found = here.studio.comparisons.list(MAX_LISTED, None if after is None else one(after, here).id)
     owners = here.site.people.owners([item.id for item in found])
-    names = model_names(here)
+    names = here.model_names
     told = {
         "comparisons": [card_view(item, names, owners.get(item.id)) for item in found],
         "has_more": len(found) == MAX_LISTED,
@@ -135,7 +134,7 @@ def show_ranking(
     """Return who is better, as far as the votes allow to say."""
     found = None if comparison is None else one(comparison, here)
     ranking = here.studio.comparisons.ranking(by, comparison_id=None if found is None else found.id, tag=tag or None)
-    names = model_names(here)
+    names = here.model_names
     if found is not None and by == "entry":
         names = {str(entry.number): entry_label(entry, names) for entry in found.entries}
     tags = list(here.studio.comparisons.tags())
@@ -213,15 +212,10 @@ def view(found: Comparison, here: Asked) -> dict[str, Any]:
         found,
         here.visitor,
         here.services.home,
-        model_names(here),
+        here.model_names,
         owner=here.site.people.owners([found.id]).get(found.id),
         my_votes=here.studio.comparisons.count_votes(found.id, here.visitor.name or ""),
     )
-
-
-def model_names(here: Asked) -> Mapping[str, str]:
-    """Return the names of models for people, by id."""
-    return {spec.id: spec.name for spec in here.studio.registry.catalog}
 
 
 def _own(comparison_id: str, here: Asked) -> Comparison:

@@ -12,7 +12,7 @@ from studio.app import ModelEntry
 from studio.errors import UnsupportedValue
 from studio.people.presets import recent_prompts
 from studio.people.visitor import Action, NotAllowed
-from ui.api.problems import Refusal, without_home, without_paths
+from ui.api.problems import Refusal, without_home
 from ui.api.uploads import MAX_VIDEO_BYTES, receive_form
 from ui.web.backstage.estimating import Estimated
 from ui.web.backstage.extensions import ExtensionRun
@@ -20,6 +20,7 @@ from ui.web.form.choosing import default_model
 from ui.web.form.forms import defaults_of, request_of
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
+from ui.web.views.errors import error_view
 from ui.web.views.jobs import stage_text
 from ui.web.views.models import estimate_view, in_order, model_view
 
@@ -114,7 +115,6 @@ def _is_theirs(run: ExtensionRun, here: Asked) -> bool:
 
 
 def _run_view(run: ExtensionRun, here: Asked) -> dict[str, Any]:
-    error = None if run.error is None else without_paths(run.error, here.services.home)
     progress = run.progress
     return {
         "id": run.id,
@@ -129,6 +129,6 @@ def _run_view(run: ExtensionRun, here: Asked) -> dict[str, Any]:
         "eta_seconds": progress.eta_seconds,
         "notes": [without_home(note, here.services.home) for note in run.notes],
         "asset_id": run.asset_id,
-        "error": None if error is None else {name: error.get(name) for name in ("message", "field", "got", "fix")},
+        "error": None if run.error is None else error_view(run.error, here.services.home),
         "started_at": run.started_at.isoformat(),
     }

@@ -102,7 +102,7 @@ def summary(request: Request, here: Here) -> Response:
 @router.get("/workers")
 def list_workers(request: Request, here: Here) -> Response:
     """Return who takes jobs now."""
-    names = _model_names(here)
+    names = here.model_names
     living = [worker_view(worker, names) for worker in here.studio.desk.workers() if worker.is_alive]
     return unless_known({"workers": living}, request)
 
@@ -162,7 +162,7 @@ def views(jobs: list[Job], here: Asked) -> list[dict[str, Any]]:
     """Return what the page shows of jobs."""
     owners = here.site.people.owners([job.id for job in jobs])
     pictures = glimpse_numbers(here.studio.store, [job.id for job in jobs if job.state is JobState.RUNNING])
-    names = _model_names(here)
+    names = here.model_names
     return [
         job_view(
             job,
@@ -203,10 +203,6 @@ def _own(job_id: str, here: Asked) -> Job:
     job = here.services.job(job_id)
     here.require(Action.CHANGE, job.id)
     return job
-
-
-def _model_names(here: Asked) -> dict[str, str]:
-    return {spec.id: spec.name for spec in here.studio.registry.catalog}
 
 
 def _acts(here: Asked) -> dict[str, Callable[[str], object]]:

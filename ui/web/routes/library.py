@@ -18,7 +18,7 @@ from ui.api.problems import Refusal, refusal_of
 from ui.web.backstage.bundling import Download
 from ui.web.here import Asked, Here
 from ui.web.routes.jobs import unless_known
-from ui.web.views.assets import facets_view, is_mine, lineage_view, notes_view, page_view
+from ui.web.views.assets import facets_view, lineage_view, notes_view, page_view
 
 router = APIRouter(prefix="/studio/library")
 
@@ -117,7 +117,7 @@ class Name(_Body):
 def list_assets(part: Annotated[Part, Query()], request: Request, here: Here) -> Response:
     """Return a part of what is found; 304 where nothing changed."""
     page = here.studio.curation.page(part.query(), part.offset, part.limit)
-    return unless_known(page_view(page, part.offset, here.visitor, _names(here)), request)
+    return unless_known(page_view(page, part.offset, here.visitor, here.model_names), request)
 
 
 @router.get("/ids")
@@ -132,7 +132,7 @@ def facets(request: Request, here: Here) -> Response:
     """Return what there is to choose from; 304 where nothing changed."""
     found = here.studio.curation.facets()
     owners = here.site.people.owners([item.id for item in found.collections])
-    return unless_known(facets_view(found, here.visitor, owners, _names(here)), request)
+    return unless_known(facets_view(found, here.visitor, owners, here.model_names), request)
 
 
 @router.get("/assets/{asset_id}")
@@ -202,7 +202,7 @@ def empty(wish: Emptying, here: Here) -> dict[str, Any]:
     else:
         ids = curation.ids(LibraryQuery(in_bin=True))
         owners = {} if here.visitor.is_admin else here.site.people.owners(ids)
-        ids = [asset_id for asset_id in ids if is_mine(owners.get(asset_id, ""), here.visitor)]
+        ids = [asset_id for asset_id in ids if here.visitor.owns(owners.get(asset_id))]
     emptied = curation.empty_bin(ids)
     failed = [refusal_of(error, here.services.home).message for error in emptied.failed.values()]
     return {"removed": len(emptied.removed), "failed": failed}
@@ -280,16 +280,12 @@ async def send_bundle(ticket: str, here: Here) -> Response:
     return Download(bundles, assets, here.site.tickets.slots, headers)
 
 
-def _names(here: Asked) -> dict[str, str]:
-    return {spec.id: spec.name for spec in here.studio.registry.catalog}
-
-
 def _notes(asset: Asset, here: Asked) -> dict[str, Any]:
     curation = here.studio.curation
     found = curation.items([asset.id])
     if not found:
         raise Refusal(404, "no such asset in the library", field="id", got=asset.id)
-    return notes_view(found[0], curation.collections.of(asset.id), here.visitor, _names(here))
+    return notes_view(found[0], curation.collections.of(asset.id), here.visitor, here.model_names)
 
 
 def _require_own(here: Asked, ids: Iterable[str]) -> None:
@@ -299,7 +295,7 @@ def _require_own(here: Asked, ids: Iterable[str]) -> None:
         return
     wanted = list(dict.fromkeys(ids))
     owners = here.site.people.owners(wanted)
-    others = [asset_id for asset_id in wanted if not is_mine(owners.get(asset_id, ""), here.visitor)]
+    others = [asset_id for asset_id in wanted if not here.visitor.owns(owners.get(asset_id))]
     if others:
         raise NotAllowed(
             "some of these are somebody else's, and you may only look at them",

@@ -185,8 +185,7 @@ def show_machine(here: Here) -> dict[str, Any]:
     """Return what this machine is, what limits are set, and what the doctor found out about it."""
     here.require(Action.ADMINISTER)
     last = here.site.surgery.last
-    names = {spec.id: spec.name for spec in here.studio.registry.catalog}
-    return machine_now(here.studio, names) | {
+    return machine_now(here.studio, here.model_names) | {
         "findings": machine_findings(last),
         "examined_at": None if last.ended_at is None else last.ended_at.isoformat(),
     }

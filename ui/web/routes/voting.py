@@ -15,7 +15,7 @@ from studio.people.visitor import Action
 from ui.api import asks
 from ui.api.problems import Refusal
 from ui.web.here import Asked, Here
-from ui.web.routes.compare import model_names, one
+from ui.web.routes.compare import one
 from ui.web.views.comparisons import deal_view, entry_label, revealed_view, vote_view
 
 router = APIRouter(prefix="/studio/comparisons")
@@ -48,7 +48,7 @@ def list_votes(comparison_id: str, here: Here) -> dict[str, Any]:
     """Return the votes on a comparison, the newest first, and the reasons that are offered."""
     found = one(comparison_id, here)
     votes = here.studio.comparisons.votes(found.id)
-    names = model_names(here)
+    names = here.model_names
     labels = {entry.number: entry_label(entry, names) for entry in found.entries}
     shown = [vote_view(vote, labels) for vote in reversed(votes[-MAX_SHOWN:])]
     return {"votes": shown, "total": len(votes), "mine": _mine(found, here)}
@@ -99,7 +99,7 @@ def vote_blind(comparison_id: str, asked: BlindVoteAsk, here: Here) -> dict[str,
         here.studio.comparisons.vote(
             found.id, dealt.left, dealt.right, asked.verdict, asked.reasons, was_blind=True, voter=voter
         )
-    names = model_names(here)
+    names = here.model_names
     sides = {"left": dealt.left, "right": dealt.right}
     told = {side: revealed_view(_entry(found, number), names) for side, number in sides.items()}
     return {"verdict": asked.verdict.value, "votes": found.num_votes + 1, "mine": _mine(found, here), **told}

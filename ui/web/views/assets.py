@@ -23,7 +23,7 @@ def item_view(item: AssetItem, visitor: Visitor, model_names: Mapping[str, str])
         "kind_text": say(f"library.kinds.{item.kind}"),
         "standing_text": say(f"library.standings.{item.standing}"),
         "tone": _TONES[item.standing],
-        "is_mine": is_mine(item.owner, visitor),
+        "is_mine": visitor.owns(item.owner),
     }
 
 
@@ -37,7 +37,7 @@ def facets_view(
     facets: Facets, visitor: Visitor, owners: Mapping[str, str], model_names: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what there is to choose from. owners: of collections, by id."""
-    collections = [{**vars(item), "is_mine": is_mine(owners.get(item.id, ""), visitor)} for item in facets.collections]
+    collections = [{**vars(item), "is_mine": visitor.owns(owners.get(item.id))} for item in facets.collections]
     return {
         "total": facets.total,
         "binned": facets.binned,
@@ -80,11 +80,6 @@ def lineage_view(lineage: Lineage) -> dict[str, Any]:
         lines.append(_line(nodes[key], level, parents[key], is_root=key == lineage.root))
         waiting += [(child, level + 1) for child in reversed(children[key])]
     return {"lines": lines, "is_cut": lineage.is_cut}
-
-
-def is_mine(owner: str, visitor: Visitor) -> bool:
-    """Say whether something is the visitor's to change. owner: empty for whoever sits at this machine."""
-    return visitor.may(Action.CHANGE) and (visitor.is_admin or (owner != "" and owner == visitor.name))
 
 
 def _line(node: LineageNode, level: int, parents: list[tuple[str, str]], *, is_root: bool) -> dict[str, Any]:

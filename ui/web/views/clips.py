@@ -39,7 +39,7 @@ class ClipSurroundings:
 def clip_view(asset: Asset, around: ClipSurroundings, visitor: Visitor) -> dict[str, Any]:
     """Return what a page shows of an asset. The seed is text: it may have more digits than a browser counts."""
     owner = (around.item.owner if around.item else "") or None
-    is_mine = visitor.may(Action.CHANGE) and (visitor.is_admin or owner == visitor.name)
+    is_mine = visitor.owns(owner)
     in_bin = around.item is not None and around.item.binned_at is not None
     rate = asset.frame_rate
     seconds = float(asset.num_frames / rate) if asset.kind in ("video", "animation") else 0.0

@@ -14,19 +14,18 @@ from studio.comparing.planning import PlannedEntry
 from studio.comparing.ranking import Ranking
 from studio.comparing.voting import REASONS, Vote
 from studio.comparing.wish import Variant
-from studio.errors import StudioError
 from studio.library.asset import Asset
 from studio.people.visitor import Action, Visitor
 from studio.request import Role
 from studio.spending.ledger import REMOTE
 from ui.api.jobs import request_json
-from ui.api.problems import without_home, without_paths
+from ui.api.problems import without_home
+from ui.web.views.errors import error_view
 from ui.web.views.jobs import percent, stage_text
 from ui.web.words import say
 
 _TONES = {"passed": "good", "flagged": "warn", "released": "warn"}
 _STATE_TONES = {"succeeded": "good", "failed": "bad", "refused": "bad", "held": "warn", "removed": "warn"}
-_ERROR_PARTS = ("message", "field", "got", "allowed", "fix")
 _PICTURES = (Role.FIRST_FRAME.value, Role.LAST_FRAME.value)
 
 
@@ -114,14 +113,6 @@ def difference_view(found: Difference, home: Path) -> dict[str, Any]:
     return told
 
 
-def error_view(error: StudioError | Mapping[str, Any], home: Path) -> dict[str, Any]:
-    """Return the parts of an error that people are shown, without folders of this machine."""
-    told = without_paths(error.as_json() if isinstance(error, StudioError) else error, home)
-    # Advice on arguments of the command line is of no use on a page.
-    is_of_page = "--" not in (told.get("fix") or "")
-    return {name: told.get(name) if name != "fix" or is_of_page else None for name in _ERROR_PARTS}
-
-
 def card_view(found: Comparison, names: Mapping[str, str], owner: str | None) -> dict[str, Any]:
     """Return what a list shows of a comparison. asset_id: of its first clip."""
     finished = found.finished
@@ -152,7 +143,7 @@ def comparison_view(
         "my_votes": my_votes,
         "reasons": list(REASONS),
         "can_vote": visitor.may(Action.VOTE) and len(found.finished) >= 2,
-        "is_mine": visitor.may(Action.CHANGE) and (visitor.is_admin or owner == visitor.name),
+        "is_mine": visitor.owns(owner),
         "can_make": visitor.may(Action.MAKE),
     }
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from studio.errors import StudioError
-from ui.api.problems import without_home, without_paths
+from ui.api.problems import without_home
 from ui.web.backstage.inspecting import Inspection, is_video
+from ui.web.views.errors import error_view
 from ui.web.views.reports import report_view
 from ui.web.views.verification import verification_view
 from ui.web.words import say
-
-_PARTS = ("message", "field", "got", "allowed", "fix")
 
 
 def inspection_view(inspection: Inspection, home: Path) -> dict[str, Any]:
@@ -25,13 +23,13 @@ def inspection_view(inspection: Inspection, home: Path) -> dict[str, Any]:
         "state": inspection.state,
         "state_text": say(f"inspect.progress.{inspection.state}"),
         "is_open": inspection.is_open,
-        "error": _error(inspection.error, home),
+        "error": None if inspection.error is None else error_view(inspection.error, home),
         "verification": None if found is None else verification_view(found, home, name=inspection.name),
         "is_video": found is not None and is_video(found),
         "done": inspection.done,
         "total": inspection.total,
         "percent": _percent(inspection),
-        "check_error": _error(inspection.check_error, home),
+        "check_error": None if inspection.check_error is None else error_view(inspection.check_error, home),
         "consistency": report_view(report),
         "consistency_json": None if report is None else without_home(report, home),
     }
@@ -41,11 +39,3 @@ def _percent(inspection: Inspection) -> int | None:
     if inspection.report is not None:
         return 100
     return min(99, 100 * inspection.done // inspection.total) if inspection.total else None
-
-
-def _error(error: StudioError | None, home: Path) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    told = without_paths(error.as_json(), home)
-    fix = told.get("fix") or ""
-    return {name: told.get(name) for name in _PARTS} | {"fix": None if "--" in fix else told.get("fix")}

@@ -10,10 +10,11 @@ from studio.consistency.wording import failure_lines
 from studio.jobs.job import Attempt, Job, is_open_order
 from studio.jobs.roll import WorkerView
 from studio.jobs.states import FailureReason, JobState
-from studio.people.visitor import Action, Visitor
+from studio.people.visitor import Visitor
 from studio.spending.ledger import REMOTE
 from ui.api.jobs import request_json
-from ui.api.problems import without_paths
+from ui.api.problems import usable_fix, without_paths
+from ui.web.views.errors import PARTS
 from ui.web.words import say, words
 
 # Where each stage begins and ends, in percent of the whole; sampling is nearly all of it.
@@ -31,7 +32,7 @@ def job_view(
 
     home: its path is told to nobody.
     """
-    is_mine = visitor.may(Action.CHANGE) and (visitor.is_admin or owner == visitor.name)
+    is_mine = visitor.owns(owner)
     progress = job.progress if job.state is JobState.RUNNING else None
     error = None if job.error is None else without_paths(job.error, home)
     return {
@@ -71,9 +72,9 @@ def job_view(
 
 def for_the_page(error: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of an error that a page shows; what to type at a command line helps nobody there."""
-    told = {key: error.get(key) for key in ("message", "field", "got", "allowed", "fix")}
-    if any(sign in str(told["fix"] or "") for sign in ("`studio ", "--")):
-        told["fix"] = None
+    told = {key: error.get(key) for key in PARTS}
+    fix = usable_fix(told["fix"])
+    told["fix"] = None if "`studio " in (fix or "") else fix  # the page has buttons for what these commands do
     return told | ({"where": error["where"]} if "where" in error else {})
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from studio.app import ModelEntry
 from studio.catalog.schema import ModelSpec, Status
 from studio.spending.money import Money
-from ui.api.problems import without_home, without_paths
+from ui.api.problems import without_home
 from ui.web.backstage.estimating import Estimated
 from ui.web.form.fields import facts_of
+from ui.web.views.errors import error_view
 from ui.web.words import say
 
 FIRST_MODEL = "micro-wan"
@@ -72,8 +73,7 @@ def estimate_view(estimated: Estimated, spec: ModelSpec, home: Path) -> dict[str
         "error": None,
     }
     if estimated.error is not None:
-        error = without_paths(estimated.error.as_json(), home)
-        told["error"] = {name: error.get(name) for name in ("message", "field", "got", "allowed", "fix")}
+        told["error"] = error_view(estimated.error, home)
     estimate, resolved = estimated.estimate, estimated.resolved
     if estimate is None or resolved is None:
         return told
