@@ -18,11 +18,19 @@ from studio.config import Settings
 from studio.redaction import HELD
 from studio.registry import Registry
 from tests.fakes import write_scripted_rows
+from tests.once import done_once
 from tests.postgres import database_settings, postgres, postgres_settings
 
 __all__ = ["database_settings", "postgres", "postgres_settings"]  # fixtures of every test
 
 CLIPS = Path(__file__).parent.parent.parent / "shared" / "clips"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def what_is_the_same_is_done_once() -> Iterator[None]:
+    """See `tests.once`. The library's own tests go without."""
+    with done_once():
+        yield
 
 
 @pytest.fixture(autouse=True)
