@@ -25,7 +25,7 @@ from studio.comparing.voting import (
     require_name,
 )
 from studio.comparing.wish import CompareWish, base_as_json, clean_tag, clean_tags, clean_title
-from studio.errors import RequestError, UnsupportedValue
+from studio.errors import NotFound, RequestError, UnsupportedValue
 from studio.jobs.desk import JobDesk
 from studio.jobs.job import Job, Progress
 from studio.jobs.workshop import Workshop
@@ -181,6 +181,19 @@ class Comparer:
         )
         self._rows.add_vote(vote)
         return vote
+
+    def take_back(self, comparison_id: str, vote_id: str | None = None, *, voter: str = "") -> Vote:
+        """Delete a vote as if it had never been cast, and return it. vote_id: None for the newest of this voter.
+
+        Raises `NotFound` if there is no such vote, or it is somebody else's.
+        """
+        found = self.get(comparison_id)
+        theirs = [vote for vote in self._rows.votes([found.id], voter) if vote_id in (None, vote.id)]
+        if not theirs or not self._rows.remove_vote(theirs[-1].id):
+            whose = f"a vote of {voter}" if voter else "a vote of somebody without a name"
+            raise NotFound("there is no such vote to be taken back", field="vote", got=vote_id or "none on it",
+                           allowed=f"{whose} on comparison {found.id}")  # fmt: skip
+        return theirs[-1]
 
     def votes(self, comparison_id: str) -> Sequence[Vote]:
         """Return the votes on a comparison, oldest first."""

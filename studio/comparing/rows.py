@@ -143,6 +143,14 @@ class ComparisonRows:
         with self._store.database.read() as session:
             return session.scalar(sa.select(sa.func.count()).select_from(VoteRow).where(is_theirs)) or 0
 
+    def remove_vote(self, vote_id: str) -> bool:
+        """Delete a vote. Returns False if somebody did before."""
+
+        def work(session: Session) -> bool:
+            return bool(session.execute(sa.delete(VoteRow).where(VoteRow.id == vote_id).returning(VoteRow.id)).all())
+
+        return self._store.database.retrying(work)
+
     def models_of(self, comparison_ids: Sequence[str]) -> dict[tuple[str, int], str]:
         """Return the model of each entry, by comparison and number."""
         found: dict[tuple[str, int], str] = {}

@@ -141,6 +141,16 @@ def test_votes_rank_and_a_stated_number_is_needed_for_an_order(terminal: Termina
     assert "scripted-moving is preferred to scripted-frozen in" in terminal.stdout
 
 
+def test_a_vote_is_taken_back(terminal: Terminal, comparison: dict[str, Any]) -> None:
+    number = comparison["comparison"]["id"]
+    cast = vote(terminal, comparison, "--left", "1", "--right", "2", "--verdict", "tie", "--voter", "ann")["vote"]
+    assert terminal.run("compare", "unvote", number) == 2
+    assert terminal.run("compare", "unvote", number, "--vote", cast["id"], "--voter", "bob") == 2
+    assert "no such vote" in terminal.stderr
+    assert terminal.json("compare", "unvote", number, "--voter", "ann")["vote"]["id"] == cast["id"]
+    assert terminal.json("compare", "show", number)["votes"] == []
+
+
 def test_a_vote_is_on_two_finished_entries(terminal: Terminal, comparison: dict[str, Any]) -> None:
     vote(terminal, comparison, "--left", "1", "--right", "3", "--verdict", "left", code=2)
     assert "right: no such entry" in terminal.stderr

@@ -18,7 +18,7 @@ from studio.comparing.comparison import Comparison
 from studio.comparing.rows import UnknownComparison
 from studio.comparing.voting import MAX_REASONS, Verdict
 from studio.comparing.wish import Variant
-from studio.errors import Canceled, RequestError, StoreFault, UnsupportedValue
+from studio.errors import Canceled, NotFound, RequestError, StoreFault, UnsupportedValue
 from studio.jobs.roll import WorkerCard
 from studio.jobs.states import JobState
 from studio.jobs.worker import Worker
@@ -155,6 +155,22 @@ def test_votes_are_kept_as_they_were_cast(comparer: Comparer, made: Made) -> Non
     assert second.winner is None
     assert comparer.get(found.id).num_votes == 2
     assert json.loads(json.dumps(first.as_json()))["winner"] == 2
+
+
+def test_a_vote_is_taken_back_by_who_cast_it_and_by_nobody_else(comparer: Comparer, made: Made) -> None:
+    found = made()
+    first = comparer.vote(found.id, 1, 2, "left", voter="ann")
+    second = comparer.vote(found.id, 1, 2, "right", voter="ann")
+    theirs = comparer.vote(found.id, 1, 2, "tie", voter="bob")
+    for vote_id, voter in ((theirs.id, "ann"), (first.id, ""), ("nobody's", "ann"), (None, "carol")):
+        with pytest.raises(NotFound):
+            comparer.take_back(found.id, vote_id, voter=voter)
+    assert comparer.take_back(found.id, voter="ann") == second
+    assert comparer.take_back(found.id, first.id, voter="ann") == first
+    assert comparer.votes(found.id) == [theirs]
+    assert comparer.ranking("entry", comparison_id=found.id).votes == 1
+    with pytest.raises(NotFound, match="ann"):
+        comparer.take_back(found.id, voter="ann")
 
 
 def test_a_vote_that_makes_no_sense_is_refused(comparer: Comparer, made: Made) -> None:

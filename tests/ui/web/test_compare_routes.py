@@ -223,6 +223,9 @@ def test_who_is_who_is_told_after_the_vote_and_the_vote_counts_for_the_right_one
     error = told(idle_site.client.post(f"{COMPARISONS}/{judged.id}/blind/vote", json=ballot), 409)
     assert error["fix"] == "draw the next pair"
     assert len(idle_site.studio.comparisons.votes(judged.id)) == 1
+    address = f"{COMPARISONS}/{judged.id}/votes/{revealed['id']}"
+    assert told(idle_site.client.delete(address)) == {"votes": 0, "mine": 0}
+    told(idle_site.client.delete(address), 404)
 
 
 def test_sides_are_drawn_anew_each_time(idle_site: ServedPage, made: Comparison) -> None:
@@ -311,4 +314,10 @@ def test_a_pair_dealt_to_one_is_no_use_to_another(people: Browsers, made: Compar
     ballot = {"token": deal["token"], "verdict": "tie"}
     told(people.bob.post(f"{COMPARISONS}/{made.id}/blind/vote", json=ballot), 404)
     assert told(people.alice.post(f"{COMPARISONS}/{made.id}/blind/vote", json=ballot))["mine"] == 1
-    assert people.studio.comparisons.votes(made.id)[-1].voter == "alice"
+    vote = people.studio.comparisons.votes(made.id)[-1]
+    assert vote.voter == "alice"
+    address = f"{COMPARISONS}/{made.id}/votes/{vote.id}"
+    told(people.bob.delete(address), 404)
+    told(people.boss.delete(address), 404)
+    told(people.vera.delete(address), 403)
+    told(people.alice.delete(address))

@@ -192,6 +192,27 @@ def vote(
     print_ranking(studio.comparisons.ranking("entry", comparison_id=found.id))
 
 
+@app.command("unvote")
+def unvote(
+    comparison: Id,
+    vote: Annotated[
+        str | None, typer.Option("--vote", help="Id of the vote, by default your newest one.", metavar="ID")
+    ] = None,
+    voter: Voter = "",
+    as_json: argument.Json = False,
+) -> None:
+    """Take a vote back, as if it had never been cast."""
+    from studio.app import Studio
+
+    studio = Studio()
+    found = studio.comparisons.get(comparison)
+    gone = studio.comparisons.take_back(found.id, vote, voter=voter)
+    if as_json:
+        print_json(_json(studio, studio.comparisons.get(found.id)) | {"vote": gone.as_json()})
+        return
+    print_line(f"Taken back: {gone.left} against {gone.right}, {gone.verdict.value}")
+
+
 @app.command("rank")
 def rank(
     comparison: Annotated[

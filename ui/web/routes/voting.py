@@ -64,6 +64,15 @@ def vote(comparison_id: str, asked: VoteAsk, here: Here) -> dict[str, Any]:
     return {"id": cast.id, "votes": found.num_votes + 1, "mine": _mine(found, here)}
 
 
+@router.delete("/{comparison_id}/votes/{vote_id}")
+def take_back(comparison_id: str, vote_id: str, here: Here) -> dict[str, Any]:
+    """Take back a vote of the visitor's own."""
+    here.require(Action.VOTE)
+    found = one(comparison_id, here)
+    here.studio.comparisons.take_back(found.id, vote_id, voter=here.visitor.name or "")
+    return {"votes": max(0, found.num_votes - 1), "mine": _mine(found, here)}
+
+
 @router.post("/{comparison_id}/blind/next")
 def deal(comparison_id: str, here: Here) -> dict[str, Any]:
     """Draw the pair that this voter judged least, its sides by chance, and tell nothing of who it is."""
@@ -96,13 +105,14 @@ def vote_blind(comparison_id: str, asked: BlindVoteAsk, here: Here) -> dict[str,
     found = one(comparison_id, here)
     voter = here.visitor.name or ""
     with here.site.deals.judging(found.id, asked.token, voter) as dealt:
-        here.studio.comparisons.vote(
+        cast = here.studio.comparisons.vote(
             found.id, dealt.left, dealt.right, asked.verdict, asked.reasons, was_blind=True, voter=voter
         )
     names = here.model_names
     sides = {"left": dealt.left, "right": dealt.right}
     told = {side: revealed_view(_entry(found, number), names) for side, number in sides.items()}
-    return {"verdict": asked.verdict.value, "votes": found.num_votes + 1, "mine": _mine(found, here), **told}
+    counts = {"votes": found.num_votes + 1, "mine": _mine(found, here)}
+    return {"id": cast.id, "verdict": asked.verdict.value, **counts, **told}
 
 
 @router.get("/{comparison_id}/blind/{token}")

@@ -3,7 +3,7 @@ import { attempt, duration, el, get, media, moment, money, poll, post, refresh, 
 import { confirmed, takeAlong } from '/studio/static/compare.js';
 import { stage } from '/studio/static/players-stage.js';
 import { rankingOf } from '/studio/static/ranking.js';
-import { Ballot } from '/studio/static/voting.js';
+import { Ballot, takeBack } from '/studio/static/voting.js';
 
 export async function showOne(context) {
   return new One(context).start();
@@ -190,7 +190,8 @@ class One {
     const cast = await attempt(() => post(`${this.path}/votes`, { left, right, verdict, reasons }));
     if (!cast) return;
     this.ballot.clear();
-    toast(say('compare.vote.kept', { votes: cast.votes }));
+    const takeItBack = async () => { if (await takeBack(this.path, cast.id)) refresh(); };
+    toast(say('compare.vote.kept', { votes: cast.votes }), { action: { label: say('compare.vote.take_back'), run: takeItBack } });
     refresh();
   }
 

@@ -60,6 +60,13 @@ export class Ballot {
   }
 }
 
+/** Take a vote back. path: of its comparison. Returns whether it is gone. */
+export async function takeBack(path, id) {
+  const told = await attempt(() => post(`${path}/votes/${encodeURIComponent(id)}`, {}, { method: 'DELETE' }));
+  if (told) toast(say('compare.vote.taken_back'));
+  return told !== undefined;
+}
+
 /** Pairs of one comparison, one after the other, without names. */
 export async function showBlind({ go, id }) {
   const blind = new Blind(go, id);
@@ -69,7 +76,7 @@ export async function showBlind({ go, id }) {
 
 class Blind {
   constructor(go, id) {
-    Object.assign(this, { go, id, path: `/studio/comparisons/${encodeURIComponent(id)}/blind`, stage: null, dealt: null, isRevealed: false });
+    Object.assign(this, { go, id, path: `/studio/comparisons/${encodeURIComponent(id)}`, stage: null, dealt: null, isRevealed: false });
     this.prompt = el('p');
     this.counts = el('p.quiet', { role: 'status' });
     this.screen = el('div');
@@ -82,7 +89,7 @@ class Blind {
   }
 
   async next() {
-    const dealt = await post(`${this.path}/next`);
+    const dealt = await post(`${this.path}/blind/next`);
     this.stage?.dispose();
     Object.assign(this, { dealt, isRevealed: false });
     this.prompt.textContent = dealt.prompt;
@@ -98,7 +105,7 @@ class Blind {
   async vote(verdict, reasons) {
     if (this.isRevealed) return;
     try {
-      const told = await post(`${this.path}/vote`, { token: this.dealt.token, verdict, reasons });
+      const told = await post(`${this.path}/blind/vote`, { token: this.dealt.token, verdict, reasons });
       this.reveal(told);
     } catch (error) {
       toast(error.message, { kind: 'bad' });
@@ -115,8 +122,12 @@ class Blind {
     this.ballotBox.replaceChildren(
       el('h3', { role: 'status' }, say(`compare.blind.said.${told.verdict}`)),
       el('div.compare-reveal', {}, side('left'), side('right')),
-      el('div.row', {}, next, el('button', { type: 'button', onclick: () => this.go(this.id) }, say('compare.blind.results'))));
+      el('div.row', {}, next, el('button', { type: 'button', onclick: () => this.takeBack(told.id) }, say('compare.vote.take_back')), el('button', { type: 'button', onclick: () => this.go(this.id) }, say('compare.blind.results'))));
     next.focus();
+  }
+
+  async takeBack(id) {
+    if (await takeBack(this.path, id)) await attempt(() => this.next());
   }
 
   key(name) {
