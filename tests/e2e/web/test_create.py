@@ -97,6 +97,23 @@ def test_a_refresh_or_another_window_shows_the_same_and_a_job_can_be_stopped(
     assert site.studio.desk.jobs(JobState.CANCELED)[0].request["prompt"] == "a slow square"
 
 
+def test_a_double_click_and_a_key_held_down_are_one_order_each(page: Page, site: ServedPage) -> None:
+    before = len(site.studio.desk.jobs())
+    choose(page, MODEL)
+    page.locator("#create-field-prompt textarea").fill("pressed hard")
+    page.locator("#create-make").dblclick()
+    page.wait_for_timeout(1500)  # for a second one to come, if one does
+    assert len(site.studio.desk.jobs()) == before + 1
+    page.locator("#create-field-prompt textarea").focus()
+    page.keyboard.down("Control")
+    for _ in range(4):
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    page.keyboard.up("Control")
+    page.wait_for_timeout(1500)
+    assert len(site.studio.desk.jobs()) == before + 2
+
+
 def test_a_picture_arrives_byte_for_byte_and_becomes_the_first_frame(
     page: Page, site: ServedPage, tmp_path: Path
 ) -> None:

@@ -204,6 +204,9 @@ export function toast(text, { kind = 'note', seconds = 6, action = null } = {}) 
   const button = action && el('button.plain', { type: 'button', onclick: () => { item.remove(); action.run(); } }, action.label);
   const close = el('button.plain', { type: 'button', 'aria-label': say('shell.close'), onclick: () => item.remove() }, '×');
   const item = el(`div.toast.${kind}`, { role: kind === 'bad' ? 'alert' : 'status' }, el('span', {}, text), button, close);
+  // The same words twice say no more than once; two ways back are two.
+  const saidBefore = [...corner.children].filter((other) => !action && other.textContent === item.textContent);
+  for (const other of saidBefore) other.remove();
   corner.append(item);
   setTimeout(() => item.remove(), seconds * 1000);
   return item;

@@ -19,13 +19,15 @@ export function mount({ element, props, watch }) {
   // What was typed goes along to Python, for a form that keeps it: this listener is called first.
   onErrand('create', (errand) => { errand.prompt = document.querySelector('#create-field-prompt textarea')?.value ?? ''; });
   document.addEventListener('click', (event) => {
-    if (event.target.closest?.('#create-make, #create-other')) bench.pressed();
+    if (!event.target.closest?.('#create-make, #create-other')) return;
+    if (event.detail < 2) bench.pressed();
+    else event.stopImmediatePropagation(); // a double click is one order
   }, true);
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey) || shownTab() !== 'create' || document.querySelector('dialog[open]')) return;
     event.preventDefault();
     const button = document.getElementById('create-make');
-    if (button && !button.disabled) setTimeout(() => button.click()); // what was just typed is told first
+    if (button && !button.disabled && !event.repeat) setTimeout(() => button.click()); // what was just typed is told first
   });
 }
 
