@@ -52,7 +52,11 @@ class Services:
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Be there for as long as a server runs; listeners are let go and uploads removed when it ends."""
+        """Be there for as long as a server runs; listeners are let go and uploads removed when it ends.
+
+        What servers that were killed left of uploads goes first: nobody knows when the next one comes.
+        """
+        await run_in_threadpool(self.folder.sweep)
         try:
             yield
         finally:

@@ -44,7 +44,10 @@ class Form:
 
 
 class UploadFolder:
-    """Where uploads lie while a request lasts. What servers that died left behind is removed by the next."""
+    """Where uploads, and what is made to be sent, lie while a request lasts.
+
+    What servers that died left behind is removed by the next one that starts: see `sweep`.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -59,6 +62,14 @@ class UploadFolder:
             yield folder
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+    def sweep(self) -> None:
+        """Remove what servers that died left behind; what cannot be removed stays for the next one."""
+        for path in self._root.glob("*.lock"):
+            lock = FileLock(path, blocking=False)
+            with suppress(Timeout, OSError):
+                lock.acquire()
+                _remove(path.with_suffix(""), lock)
 
     def close(self) -> None:
         """Remove everything that this server still has."""
@@ -80,11 +91,6 @@ class UploadFolder:
 
     def _claim(self) -> tuple[Path, FileLock]:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in self._root.glob("*.lock"):
-            lock = FileLock(path, blocking=False)
-            with suppress(Timeout):
-                lock.acquire()
-                _remove(path.with_suffix(""), lock)
         own = self._root / secrets.token_hex(8)
         lock = FileLock(own.with_suffix(".lock"))
         lock.acquire()

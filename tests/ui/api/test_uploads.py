@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from filelock import FileLock
 
 from studio.app import Studio
 from studio.errors import DiskFull
@@ -15,6 +18,7 @@ from studio.request import GenerationRequest
 from tests.ui.api.conftest import MODEL, Served, refusal, until
 from ui.api import bodies, uploads
 from ui.api.problems import Refusal
+from ui.api.services import Services
 from ui.api.slots import Slots
 from ui.api.uploads import UploadFolder
 
@@ -177,16 +181,31 @@ def test_a_client_that_stops_sending_is_let_go(served: Served, monkeypatch: pyte
         assert raw.recv(1000).startswith(b"HTTP/1.1 408")
 
 
-def test_what_a_dead_server_left_is_removed_by_the_next(served: Served, picture: bytes) -> None:
-    root = served.studio.settings.home / "uploads"
+def left_by_a_killed_server(root: Path) -> None:
     (root / "dead" / "request").mkdir(parents=True)
     (root / "dead" / "request" / "a.mp4").write_bytes(b"x")
     (root / "dead.lock").touch()
-    answer = served.client.post("/v1/videos", data={"model": MODEL}, files={"input_reference": ("a.png", picture)})
-    assert answer.status_code == 200
-    assert not (root / "dead").exists()
-    served.stop()
-    assert list(root.iterdir()) == []
+
+
+def test_what_a_killed_server_left_is_gone_as_soon_as_another_starts(studio: Studio) -> None:
+    root = studio.settings.home / "uploads"
+    left_by_a_killed_server(root)
+
+    async def live() -> list[Path]:
+        async with Services.of(studio).lifespan(FastAPI()):
+            return list(root.iterdir())
+
+    assert asyncio.run(live()) == []
+
+
+def test_a_server_starts_where_leftovers_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    left_by_a_killed_server(tmp_path)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    UploadFolder(tmp_path).sweep()
+    assert (tmp_path / "dead").is_dir()
 
 
 def test_a_living_server_keeps_its_uploads(tmp_path: Path) -> None:
@@ -197,6 +216,7 @@ def test_a_living_server_keeps_its_uploads(tmp_path: Path) -> None:
         async with first.room() as one:
             (one / "a").touch()
             async with second.room() as two:
+                second.sweep()
                 assert (one / "a").exists()
                 assert one != two
             assert not two.exists()
