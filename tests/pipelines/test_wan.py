@@ -44,7 +44,9 @@ def test_text_to_video_equals_the_stock_pipeline(
         guidance_scale=generator.spec.parameters.guidance_scale.default, generator=torch.Generator().manual_seed(5),
     ).frames[0]  # fmt: skip
     # One level of 255: where a value lies between two, the order in which threads add up decides.
-    np.testing.assert_allclose(ours.astype(np.int16), (stock * 255).round().astype(np.int16), rtol=0, atol=1)
+    apart = np.abs(ours.astype(np.int16) - (stock * 255).round().astype(np.int16))
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.001
 
 
 def test_a_seed_reproduces_bit_for_bit_and_another_does_not(

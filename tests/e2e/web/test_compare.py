@@ -58,7 +58,7 @@ def with_players(page: Page, comparison: Comparison) -> Page:
 
 def shown_frames(page: Page, frames: list[int]) -> None:
     """Wait until these frames are on the screen, by what the browser says of each picture that it draws."""
-    page.wait_for_function(f"JSON.stringify({MEASURE}.frames) === '{frames!r}'.replaceAll(' ', '')", timeout=5000)
+    page.wait_for_function(f"JSON.stringify({MEASURE}.frames) === '{frames!r}'.replaceAll(' ', '')")
 
 
 def drifts(page: Page, seconds: float) -> list[int]:
