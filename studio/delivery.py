@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from studio.disk import is_full
 from studio.errors import DiskFull, OutputRefused
+
+T = TypeVar("T")
 
 
 def check_destination(path: Path, *, suffix: str, overwrite: bool, home: Path, key: str | None = None) -> Path:
@@ -62,18 +64,19 @@ def deliver(
             raise
 
 
-def deliver_written(destination: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a file that is not there yet: it appears whole, or not at all.
+def deliver_written(destination: Path, write: Callable[[BinaryIO], T], *, overwrite: bool = False) -> T:
+    """Let `write` fill a file, and return what it does: the file appears whole, or not at all.
 
     Raises `OutputRefused`, `DiskFull`, and whatever `write` raises but OSError, which is taken to be the output's.
     """
     temporary = _temporary(destination)
     try:
         with _write_faults(destination), open(temporary, "xb") as target:
-            write(target)
+            written = write(target)
             target.flush()
             os.fsync(target.fileno())
-        _publish(temporary, destination, overwrite=False)
+        _publish(temporary, destination, overwrite=overwrite)
+        return written
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -119,7 +122,7 @@ def _write_faults(destination: Path) -> Iterator[None]:
         raise OutputRefused("this file exists already", field="output", got=destination) from error
     except OSError as error:
         if is_full(error):
-            raise DiskFull("no room left for the output", got=destination) from error
+            raise DiskFull("no room left for the output", got=destination, fix="free some space") from error
         raise OutputRefused(f"it cannot be written ({error.strerror})", field="output", got=destination) from error
 
 

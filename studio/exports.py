@@ -70,19 +70,25 @@ class Exports:
         """
         asset = self._store.asset(asset_id)
         target = destination / asset.path.name if destination.is_dir() and wish.is_empty else destination
-        wanted = format_of(target.suffix)
-        derivation = None if is_copy(asset, wanted, wish) else plan(asset, wanted, wish)
+        derivation = _planned(asset, target.suffix, wish)
         checked = self._check(target, asset if derivation is None else derivation, overwrite)
-        _require_file(asset)
-        if derivation is None:
-            require_unaltered(asset)
-            return self._deliver(asset, checked, overwrite)
-        made = self._derive(asset, derivation, on_stage)
+        made = self._made(asset, derivation, on_stage)
         try:
             return self._deliver(made, checked, overwrite)
         except StudioError as error:
-            error.advise(f"it is made and in the library: `studio library export {made.id} FILE` copies it")
+            if derivation is not None:
+                error.advise(f"it is made and in the library: `studio library export {made.id} FILE` copies it")
             raise
+
+    def make(
+        self, asset_id: str, suffix: str, wish: Wish, on_stage: Callable[[str], None] = lambda _stage: None
+    ) -> Asset:
+        """Make what `export` would write, seal it and keep it in the library, which is all: nothing is copied out.
+
+        suffix: the ending that chooses the format, such as ``.png``. Returns the asset itself where that is asked for.
+        """
+        asset = self._store.asset(asset_id)
+        return self._made(asset, _planned(asset, suffix, wish), on_stage)
 
     def _check(self, target: Path, made: Asset | Derivation, overwrite: bool) -> Path:
         home, suffix = self._settings.home, target.suffix.lower()
@@ -95,6 +101,14 @@ class Exports:
                 error.advise(error.fix or "choose another name")
                 raise
         return checked
+
+    def _made(self, asset: Asset, derivation: Derivation | None, on_stage: Callable[[str], None]) -> Asset:
+        """Return what is asked for, sealed. derivation: None for the asset as it is."""
+        _require_file(asset)
+        if derivation is None:
+            require_unaltered(asset)
+            return asset
+        return self._derive(asset, derivation, on_stage)
 
     def _derive(self, parent: Asset, derivation: Derivation, on_stage: Callable[[str], None]) -> Asset:
         job_id = new_id()
@@ -175,6 +189,12 @@ class Exports:
             created_at=datetime.now(UTC),
             studio_version=__version__,
         )
+
+
+def _planned(asset: Asset, suffix: str, wish: Wish) -> Derivation | None:
+    """Return what has to be made; None where the asset itself is what is asked for. Raises `UnsupportedValue`."""
+    wanted = format_of(suffix)
+    return None if is_copy(asset, wanted, wish) else plan(asset, wanted, wish)
 
 
 def _notes(asset: Asset) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from studio.comparing.voting import (
     require_name,
 )
 from studio.comparing.wish import CompareWish, base_as_json, clean_tag, clean_tags, clean_title
+from studio.delivery import check_destination
 from studio.errors import NotFound, RequestError, UnsupportedValue
 from studio.jobs.desk import JobDesk
 from studio.jobs.job import Job, Progress
@@ -252,6 +253,12 @@ class Comparer:
 
         Raises `OutputRefused`, `DiskFull`, or a `RequestError`; then the destination is as it was.
         """
+        home = self._shop.settings.home
+        target = check_destination(destination, suffix=".html", overwrite=overwrite, home=home)
+        return self.write_report(ids, target, overwrite=overwrite)
+
+    def write_report(self, ids: Sequence[str], path: Path, *, overwrite: bool = False) -> CompareReport:
+        """Do as `report` does, wherever that is: a place that the studio chose itself may be within its home."""
         from studio.comparing.report import Told, write_report
 
         found = {item.id: item for item in map(self.get, ids)}
@@ -260,7 +267,7 @@ class Comparer:
             for item in found.values()
         ]
         models = self.ranking_of_models(list(found)) if len(found) > 1 else None
-        return write_report(told, models, destination, home=self._shop.settings.home, overwrite=overwrite)
+        return write_report(told, models, path, overwrite=overwrite)
 
 
 def _rank_entries(comparison: Comparison, votes: Sequence[Vote]) -> Ranking:

@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from studio.comparing.comparison import Comparison, Entry
 from studio.comparing.ranking import Ranking
 from studio.comparing.report_page import Clip, Page, Section
 from studio.comparing.voting import Vote
-from studio.delivery import check_destination, deliver
-from studio.disk import is_full
-from studio.errors import DiskFull, OutputRefused, RequestError, StudioError, UnsupportedValue
+from studio.delivery import deliver_written
+from studio.errors import RequestError, StudioError, UnsupportedValue
 from studio.library.asset import Asset
 
 MAX_COMPARISONS = 50
@@ -51,33 +49,22 @@ class CompareReport:
         return {**self.__dict__, **lists, "path": str(self.path)}
 
 
-def write_report(
-    told: Sequence[Told], models: Ranking | None, destination: Path, *, home: Path, overwrite: bool
-) -> CompareReport:
-    """Write the page. models: the ranking over all of the comparisons, None for a single one. home: the studio's own.
+def write_report(told: Sequence[Told], models: Ranking | None, path: Path, *, overwrite: bool = False) -> CompareReport:
+    """Write the page. models: the ranking over all of the comparisons, None for a single one.
 
     Only clips that are there and unchanged since they were sealed are in it; of others it says what happened.
-    Raises `OutputRefused`, `DiskFull`, or a `RequestError`; then the destination is as it was.
+    Raises `OutputRefused`, `DiskFull`, or a `RequestError`; then the file is as it was.
     """
     if not 1 <= len(told) <= MAX_COMPARISONS:
         allowed = f"1 to {MAX_COMPARISONS}"
         raise UnsupportedValue("so many do not go into a report", field="comparison", got=len(told), allowed=allowed)
-    target = check_destination(destination, suffix=".html", overwrite=overwrite, home=home)
     _require_bearable([entry.asset for item in told for entry in item.comparison.entries if entry.asset is not None])
     contents = _Contents()
     sections = [_section(item, contents) for item in told]
     page = Page(sections=sections, models=models, written_at=datetime.now(UTC))
-    try:
-        with TemporaryDirectory(prefix="studio-report-") as folder:
-            path = Path(folder) / "report.html"
-            digest, size_bytes = _write(path, page.parts())
-            deliver(path, target, overwrite=overwrite)
-    except OSError as error:
-        if is_full(error):
-            raise DiskFull("no room left for the report", got=target, fix="free some space") from error
-        raise OutputRefused(f"it cannot be written ({error.strerror or error})", field="output", got=target) from error
+    digest, size_bytes = deliver_written(path, lambda stream: _write(stream, page.parts()), overwrite=overwrite)
     return CompareReport(
-        path=target,
+        path=path,
         sha256=digest,
         size_bytes=size_bytes,
         comparisons=tuple(item.comparison.id for item in told),
@@ -142,13 +129,12 @@ def _is_there(asset: Asset) -> bool:
         return True
 
 
-def _write(path: Path, parts: Iterator[str]) -> tuple[str, int]:
-    """Write text to a file; return its SHA-256 and its size in bytes."""
+def _write(stream: BinaryIO, parts: Iterator[str]) -> tuple[str, int]:
+    """Write text; return its SHA-256 and its size in bytes."""
     digest, size_bytes = hashlib.sha256(), 0
-    with open(path, "xb") as stream:
-        for part in parts:
-            data = part.encode("utf-8", "replace")
-            digest.update(data)
-            size_bytes += len(data)
-            stream.write(data)
+    for part in parts:
+        data = part.encode("utf-8", "replace")
+        digest.update(data)
+        size_bytes += len(data)
+        stream.write(data)
     return digest.hexdigest(), size_bytes

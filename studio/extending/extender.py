@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from studio.catalog.schema import ModelSpec
 from studio.consistency.seam_drift import drift_lines
@@ -144,13 +143,12 @@ class Extender:
         role, overlap = work.course.role, work.course.overlap
         if last is None:
             return Conditioning(role=role, path=work.last_frame)
-        with TemporaryDirectory(prefix="studio-extend-") as folder:
-            if role is Role.FIRST_FRAME:
-                cut = self._exports.export(last.id, Path(folder) / "end.png", Wish(frame=-1))
-            else:
-                start = Fraction(last.num_frames - overlap) / last.frame_rate
-                cut = self._exports.export(last.id, Path(folder) / "end.mp4", Wish(start=start))
-        return Conditioning(role=role, path=cut.asset.path)
+        if role is Role.FIRST_FRAME:
+            cut = self._exports.make(last.id, ".png", Wish(frame=-1))
+        else:
+            start = Fraction(last.num_frames - overlap) / last.frame_rate
+            cut = self._exports.make(last.id, ".mp4", Wish(start=start))
+        return Conditioning(role=role, path=cut.path)
 
     # -- the whole ----------------------------------------------------------------------------------------------
 

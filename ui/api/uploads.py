@@ -281,5 +281,5 @@ def _wrong_part(name: str, message: str, allowed: str) -> Refusal:
 
 def _fault(error: OSError, folder: Path) -> StoreFault | DiskFull:
     if is_full(error):
-        return DiskFull("there is no room for the upload", got=folder, fix="free some space")
-    return StoreFault(f"the upload cannot be written ({error.strerror or error})", got=folder)
+        return DiskFull("there is no room for the file", got=folder, fix="free some space")
+    return StoreFault(f"the file cannot be written ({error.strerror or error})", got=folder)

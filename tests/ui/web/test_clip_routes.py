@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import httpx
 import pytest
@@ -79,7 +80,10 @@ def test_a_last_frame_in_the_bin_is_made_anew(idle_site: ServedPage) -> None:
     assert idle_site.client.post(f"/studio/clips/{asset.id}/last-frame").json()["asset"] != first
 
 
-def test_a_part_of_a_clip_is_exported_with_its_record_beside_it(idle_site: ServedPage, asset: Asset) -> None:
+def test_a_part_of_a_clip_is_exported_with_its_record_beside_it(
+    idle_site: ServedPage, asset: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not there"))  # where a killed server's things stay for ever
     wish = {"format": "webm", "start": 0.25, "end": 0.75}
     made = idle_site.client.post(f"/studio/clips/{asset.id}/export", json=wish).json()
     part = idle_site.studio.store.asset(made["asset"])

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from studio.app import Studio
+from studio.comparing.comparer import Comparer
 from studio.comparing.comparison import Comparison
+from studio.comparing.report import CompareReport
 from studio.comparing.wish import CompareWish, Variant
 from studio.request import GenerationRequest
 from tests.ui.web.accounts import Browsers, browsers
@@ -57,12 +59,13 @@ def told(answer: httpx.Response, status: int = 200) -> Any:
     return data if status == 200 else data["error"]
 
 
-def await_empty(folder: Path) -> None:
+def await_gone(site: ServedPage) -> None:
     """What was sent is removed a moment after the last of it was read."""
+    folder = site.studio.settings.home / "uploads"
     deadline = time.monotonic() + 10
-    while list(folder.iterdir()) and time.monotonic() < deadline:
+    while list(folder.rglob("*.html")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert list(folder.iterdir()) == []
+    assert list(folder.rglob("*.html")) == []
 
 
 def png() -> bytes:
@@ -264,19 +267,37 @@ def test_a_ranking_is_of_models_or_of_a_tag_or_of_one_comparisons_entries(idle_s
 def test_one_page_holds_the_sealed_bytes_and_leaves_nothing_behind(
     idle_site: ServedPage, made: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reports = tmp_path / "reports"
-    reports.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(reports))
+    # Nobody sweeps the folder for temporary files after a server that was killed; uploads are swept.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not there"))
     answer = idle_site.client.get(f"{COMPARISONS}/report", params={"id": made.id})
     assert answer.status_code == 200, answer.text
     assert f"comparison-{made.id}.html" in answer.headers["content-disposition"]
     for entry in made.finished:
         assert entry.asset is not None
         assert base64.b64encode(entry.asset.path.read_bytes()).decode() in answer.text
-    await_empty(reports)
+    await_gone(idle_site)
     told(idle_site.client.get(f"{COMPARISONS}/report", params={"id": [made.id, "nobody"]}), 404)
     told(idle_site.client.get(f"{COMPARISONS}/report"), 422)
-    await_empty(reports)
+    await_gone(idle_site)
+
+
+def test_a_report_that_is_being_made_lies_where_the_next_server_sweeps(
+    idle_site: ServedPage, made: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+    write = Comparer.write_report
+
+    def noted(comparer: Comparer, ids: list[str], path: Path) -> CompareReport:
+        places.append(path)
+        return write(comparer, ids, path)
+
+    monkeypatch.setattr(Comparer, "write_report", noted)
+    idle_site.client.get(f"{COMPARISONS}/report", params={"id": made.id})
+    (place,) = places
+    uploads = idle_site.studio.settings.home / "uploads"
+    assert place.is_relative_to(uploads)
+    assert (uploads / place.relative_to(uploads).parts[0]).with_suffix(".lock").is_file()
+    await_gone(idle_site)
 
 
 # -- whose it is -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,6 @@ from starlette.responses import Response
 
 from studio.errors import StoreFault, UnsupportedValue
 from studio.export.derivation import Wish
-from studio.exports import Exported
 from studio.library.asset import Asset
 from studio.library.lineage import sources_of
 from studio.people.visitor import Action
@@ -125,17 +123,15 @@ def told(asset: Asset, here: Asked) -> dict[str, Any]:
 
 async def _exported(asset: Asset, wish: ExportWish, here: Asked) -> dict[str, Any]:
     async with here.site.exports.take():
-        exported = await run_in_threadpool(_export, asset, wish, here)
-    return _told_of(exported.asset) | {"notes": list((exported.asset.derivation or {}).get("notes", ()))}
+        made = await run_in_threadpool(_export, asset, wish, here)
+    return _told_of(made) | {"notes": list((made.derivation or {}).get("notes", ()))}
 
 
-def _export(asset: Asset, wish: ExportWish, here: Asked) -> Exported:
-    # What is delivered is thrown away: the same bytes are in the library, and are served from there.
-    with tempfile.TemporaryDirectory(prefix="studio-export-") as folder:
-        exported = here.studio.export(asset.id, Path(folder) / f"clip.{wish.format}", wish.wish())
-    if exported.asset.id != asset.id:
-        here.site.people.own(exported.asset.id, here.visitor.name)
-    return exported
+def _export(asset: Asset, wish: ExportWish, here: Asked) -> Asset:
+    made = here.studio.exports.make(asset.id, f".{wish.format}", wish.wish())
+    if made.id != asset.id:
+        here.site.people.own(made.id, here.visitor.name)
+    return made
 
 
 def _picture_of_last_frame(asset: Asset, here: Asked) -> Asset | None:

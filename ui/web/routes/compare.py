@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -50,18 +50,19 @@ class LabelAsk(asks.Ask):
 
 
 class OnceFile(FileResponse):
-    """A file that is removed with its folder as soon as it was sent, or whoever asked for it went away."""
+    """A file whose place is given back as soon as it was sent, or whoever asked for it went away.
 
-    def __init__(self, path: Path, folder: TemporaryDirectory[str], *, filename: str) -> None:
-        super().__init__(path, media_type="text/html", filename=filename, headers={"cache-control": "no-store"})
-        self._folder = folder
+    place: what keeps the file there, such as an upload folder's room.
+    """
+
+    def __init__(self, path: Path, place: AsyncExitStack) -> None:
+        super().__init__(path, media_type="text/html", filename=path.name, headers={"cache-control": "no-store"})
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
-        try:
+        async with self._place:
             await super().__call__(scope, receive, send)
-        finally:
-            self._folder.cleanup()
 
 
 @router.get("/models")
@@ -147,20 +148,16 @@ async def take_along(
 ) -> Response:
     """Return one self-contained page about comparisons, with their sealed clips in it."""
 
-    def work() -> OnceFile:
+    def work(folder: Path) -> Path:
         found = [one(item, here) for item in dict.fromkeys(ids)]
         name = f"comparison-{found[0].id}.html" if len(found) == 1 else f"comparisons-{len(found)}.html"
-        # Outside of the studio's home, where nothing but the studio itself may write.
-        folder = TemporaryDirectory(prefix="studio-report-")
-        try:
-            written = here.studio.comparisons.report([item.id for item in found], Path(folder.name) / name)
-        except BaseException:
-            folder.cleanup()
-            raise
-        return OnceFile(written.path, folder, filename=name)
+        return here.studio.comparisons.write_report([item.id for item in found], folder / name).path
 
-    async with here.site.exports.take():
-        return await run_in_threadpool(work)
+    async with AsyncExitStack() as stack:
+        async with here.site.exports.take():
+            folder = await stack.enter_async_context(here.services.folder.room())
+            path = await run_in_threadpool(work, folder)
+        return OnceFile(path, stack.pop_all())
 
 
 @router.get("/{comparison_id}")
