@@ -26,7 +26,7 @@ from studio.comparing.voting import (
 )
 from studio.comparing.wish import CompareWish, base_as_json, clean_tag, clean_tags, clean_title
 from studio.delivery import check_destination
-from studio.errors import NotFound, RequestError, UnsupportedValue
+from studio.errors import NotFound, RequestError, StoreFault, UnsupportedValue
 from studio.jobs.desk import JobDesk
 from studio.jobs.job import Job, Progress
 from studio.jobs.workshop import Workshop
@@ -96,13 +96,17 @@ class Comparer:
         return self.get(comparison.id)
 
     def _enter(self, wish: CompareWish, entries: Sequence[PlannedEntry], jobs: Sequence[Job]) -> str:
-        waiting = iter(jobs)
+        queued = [item.number for item in entries if item.resolved is not None]
+        if len(jobs) != len(queued):
+            raise StoreFault("jobs of the comparison were gone as soon as they were queued",
+                             got=f"{len(jobs)} of {len(queued)}", fix="compare again")  # fmt: skip
+        job_ids = {number: job.id for number, job in zip(queued, jobs, strict=True)}
         columns = [
             {
                 "number": item.number,
                 "label": item.label,
                 "model": item.model,
-                "job_id": None if item.resolved is None else next(waiting).id,
+                "job_id": job_ids.get(item.number),
                 "changes": dict(item.changes),
                 "differences": [difference.as_json() for difference in item.differences],
                 "error": None if item.error is None else item.error.as_json(),

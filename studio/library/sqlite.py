@@ -24,17 +24,42 @@ _BUSY, _LOCKED, _READONLY, _IOERR, _FULL = 5, 6, 8, 10, 13
 
 
 def open_engine(path: Path, *, timeout_seconds: float, **options: Any) -> sa.Engine:
-    """Return an engine over a file. timeout_seconds: how long a writer waits for another."""
+    """Return an engine over a file. timeout_seconds: how long a writer waits for another.
+
+    It stays with that file: once another is in its place, or none, connecting and beginning raise `StoreFault`.
+    """
     with suppress(OSError):  # SQLite says it better
         path.touch(mode=0o600)  # which the files beside it inherit
+    opened = _identity(path)
+
+    def require_same(*_: object) -> None:
+        # SQLite would go on in a file that nobody finds again, or make an empty one in its place.
+        if opened is not None and _identity(path) != opened:
+            raise StoreFault(
+                "the library's folder was removed or replaced while the studio runs",
+                got=path,
+                fix="put it back if it was moved, and start the studio again",
+            )
+
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         connect_args={"timeout": timeout_seconds},
         max_overflow=-1,  # a connection is a file handle; whoever waits, waits for the writer and not for one of these
         **options,
     )
+    sa.event.listen(engine, "do_connect", require_same)
     sa.event.listen(engine, "connect", _configure)
+    sa.event.listen(engine, "begin", require_same)
     return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _configure(connection: Any, _record: object) -> None:

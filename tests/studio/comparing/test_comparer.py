@@ -116,6 +116,16 @@ def test_all_jobs_are_queued_or_none(studio: Studio, comparer: Comparer, monkeyp
     assert {job.state for job in studio.desk.jobs()} == {JobState.CANCELED}
 
 
+def test_jobs_that_are_gone_as_soon_as_they_are_queued_are_told_in_a_sentence(
+    studio: Studio, comparer: Comparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = comparer._desk.submit_many
+    monkeypatch.setattr(comparer._desk, "submit_many", lambda wishes: submit(wishes)[:1])
+    with pytest.raises(StoreFault, match="gone as soon as they were queued; got 1 of 2"):
+        comparer.start(wish("scripted-moving", "scripted-frozen"))
+    assert not comparer.list()
+
+
 def test_comparisons_are_listed_newest_first_and_page_by_page(comparer: Comparer) -> None:
     started = [comparer.start(wish("scripted-moving", "scripted-frozen", seed=number)).id for number in range(5)]
     assert [item.id for item in comparer.list()] == started[::-1]

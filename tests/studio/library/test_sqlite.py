@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 import threading
@@ -38,6 +39,32 @@ def test_a_file_that_is_no_database_is_named(settings: Settings) -> None:
     settings.database_path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StoreFault, match=r"studio\.sqlite3"):
         Store(settings)
+
+
+def test_a_home_that_was_removed_is_told_and_not_made_anew(settings: Settings) -> None:
+    with Database(settings) as database:
+        with database.read():
+            shutil.rmtree(settings.home)
+        for begin in (database.read, database.write):
+            with pytest.raises(StoreFault, match="removed or replaced while the studio runs"), begin():
+                pass
+        database._engine.dispose()  # the next one connects anew
+        with pytest.raises(StoreFault, match="removed or replaced"), database.read():
+            pass
+        with pytest.raises(StoreFault, match="removed or replaced"):
+            database.retrying(lambda session: session.scalar(sa.text("SELECT 1")))
+    assert not settings.home.exists()
+
+
+def test_another_library_in_its_place_is_left_alone_until_the_first_is_back(settings: Settings) -> None:
+    away = settings.home.with_name("away")
+    with Database(settings) as database:
+        settings.home.rename(away)
+        with Database(settings), pytest.raises(StoreFault, match="removed or replaced"), database.write():
+            pass
+        shutil.rmtree(settings.home)
+        away.rename(settings.home)
+        assert database.version().startswith("SQLite")
 
 
 def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
