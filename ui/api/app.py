@@ -37,7 +37,7 @@ _STREAM = {
 
 def create_app(studio: Studio, access: Access) -> FastAPI:
     """Return the API over a studio, whose database is opened. Raises what opening it does."""
-    services = Services.of(studio)
+    services = Services.of(studio, root="/v1")
 
     app = FastAPI(
         title="Local video studio",

@@ -33,22 +33,26 @@ _ID = re.compile(r"[0-9A-Za-z-]{1,40}", re.ASCII)
 
 @dataclass(frozen=True)
 class Services:
-    """One of each for a server. keys: held while a job is submitted under a key."""
+    """One of each for a server. keys: held while a job is submitted under a key.
+
+    root: below which clients find the lists of jobs and assets, such as ``/v1``; None for a page, which shows them.
+    """
 
     studio: Studio
     overview: JobOverview
     hub: EventHub
     folder: UploadFolder
+    root: str | None = None
     uploads: Slots = field(default_factory=lambda: Slots("uploads", MAX_UPLOADS, waiting=16))
     inspections: Slots = field(default_factory=lambda: Slots("inspections", MAX_INSPECTIONS, waiting=6))
     keys: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, studio: Studio) -> Services:
+    def of(cls, studio: Studio, root: str | None = None) -> Services:
         """Return the services over a studio, whose database is opened. Raises what opening it does."""
         overview = JobOverview(studio.store)
         folder = UploadFolder(studio.settings.home / "uploads")
-        return cls(studio=studio, overview=overview, hub=EventHub(overview, studio.desk), folder=folder)
+        return cls(studio=studio, overview=overview, hub=EventHub(overview, studio.desk), folder=folder, root=root)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -72,14 +76,14 @@ class Services:
         with suppress(UnknownJob):
             if _ID.fullmatch(job_id) and (job := self.studio.desk.job(job_id)).id == job_id:
                 return job
-        raise UnknownJob("no such job", field="job", got=job_id, fix="GET /v1/jobs lists them")
+        raise UnknownJob("no such job", field="job", got=job_id, fix=self._listed_at("jobs"))
 
     def asset(self, asset_id: str) -> Asset:
         """Return the asset with exactly this id. Raises `UnknownAsset`."""
         with suppress(UnknownAsset):
             if _ID.fullmatch(asset_id) and (asset := self.studio.store.asset(asset_id)).id == asset_id:
                 return asset
-        raise _unknown_asset(asset_id)
+        raise self._unknown_asset(asset_id)
 
     def sealed_file(self, asset: Asset, headers: Mapping[str, str]) -> SealedFile:
         """Return an answer with the file of an asset. Raises what `SealedFile` does, `UnknownAsset` if it just went."""
@@ -89,13 +93,16 @@ class Services:
             # Whoever removes an asset deletes its file first and its row a moment later.
             for _ in range(_LOOKS):
                 if not self.studio.store.has_asset(asset.id):
-                    raise _unknown_asset(asset.id) from None
+                    raise self._unknown_asset(asset.id) from None
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             raise
 
+    def _unknown_asset(self, asset_id: str) -> UnknownAsset:
+        fix = self._listed_at("assets")
+        return UnknownAsset("no such asset in the library", field="id", got=asset_id, fix=fix)
 
-def _unknown_asset(asset_id: str) -> UnknownAsset:
-    return UnknownAsset("no such asset in the library", field="id", got=asset_id, fix="GET /v1/assets lists them")
+    def _listed_at(self, what: str) -> str | None:
+        return None if self.root is None else f"GET {self.root}/{what} lists them"
 
 
 def services_of(request: Request) -> Services:

@@ -113,7 +113,8 @@ def test_workers_are_listed(served: Served, worker: None) -> None:
 @pytest.mark.parametrize("job_id", ["nobody", "%00", "2", "x" * 79])
 def test_unknown_jobs_are_not_found(served: Served, job_id: str) -> None:
     served.create()
-    assert refusal(served.client.get(f"/v1/jobs/{job_id}"), 404)["code"] == "unknown_job"
+    unknown = refusal(served.client.get(f"/v1/jobs/{job_id}"), 404)
+    assert (unknown["code"], unknown["fix"]) == ("unknown_job", "GET /v1/jobs lists them")
     for action in ("cancel", "pause", "resume", "retry"):
         refusal(served.client.post(f"/v1/jobs/{job_id}/{action}"), 404)
     refusal(served.client.patch(f"/v1/jobs/{job_id}", json={"priority": 1}), 404)

@@ -36,6 +36,7 @@ def test_there_is_no_clip_by_half_an_id(idle_site: ServedPage, asset: Asset) -> 
         answer = idle_site.client.get(f"/studio/clips/{name}")
         assert answer.status_code == 404
         assert set(answer.json()["error"]) == {"code", "message", "field", "got", "allowed", "fix"}
+        assert answer.json()["error"]["fix"] is None  # people on the page have no use for paths of the REST API
 
 
 def test_what_is_downloaded_is_the_sealed_file(idle_site: ServedPage, asset: Asset) -> None:

@@ -163,7 +163,7 @@ def test_who_takes_jobs_is_told_without_the_number_of_a_process(idle_site: Serve
 def test_what_cannot_be_done_with_a_job_is_refused_with_what_can(idle_site: ServedPage) -> None:
     job = submitted(idle_site.studio)
     assert "cancel" in told_error(idle_site.client.post(f"/studio/jobs/{job.id}/explode"), 404)["allowed"]
-    told_error(idle_site.client.post("/studio/jobs/nothing/cancel"), 404)
+    assert told_error(idle_site.client.post("/studio/jobs/nothing/cancel"), 404)["fix"] is None
     told_error(idle_site.client.post(f"/studio/jobs/{job.id}/remove"), 409)
 
 
