@@ -7,13 +7,14 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from studio.alone import alone
 from studio.app import Studio
 from studio.batch.entry import BatchFile
 from studio.batch.outcome import EntryOutcome, Totals
@@ -197,20 +198,17 @@ class Batches:
         self._studio.settings.create_home()
         folder = self._studio.settings.home / "workers"
         folder.mkdir(mode=0o700, exist_ok=True)
-        lock = FileLock(folder / f"batch-{name}.lock", blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RequestError(
-                "another process runs this file just now",
-                field="file",
-                got=path,
-                fix=f"`studio batch show {path}` says how far it is",
-            ) from None
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(alone(folder / f"batch-{name}.lock"))
+            except Timeout:
+                raise RequestError(
+                    "another process runs this file just now",
+                    field="file",
+                    got=path,
+                    fix=f"`studio batch show {path}` says how far it is",
+                ) from None
             yield
-        finally:
-            lock.release()
 
 
 def _tell_gone(plan: Plan, watch: BatchWatch) -> None:

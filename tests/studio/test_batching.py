@@ -181,6 +181,11 @@ def test_a_file_is_run_by_one_process_at_a_time(batches: Batches, tmp_path: Path
         Batches(Studio(batches._studio.settings)).run(tmp_path / "." / "b.jsonl", BatchWish())
 
 
+def test_no_lock_stays_of_a_file_that_was_handed_in(batches: Batches, studio: Studio, tmp_path: Path) -> None:
+    batches.submit(write(tmp_path / "b.jsonl", {}), BatchWish())
+    assert list((studio.settings.home / "workers").glob("*.lock")) == []
+
+
 def test_an_output_that_appears_meanwhile_is_not_overwritten(batches: Batches, studio: Studio, tmp_path: Path) -> None:
     path = write(tmp_path / "b.jsonl", {"output": "one.mp4"})
     batches.submit(path, BatchWish())

@@ -7,12 +7,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from studio.alone import alone
 from studio.app import Studio
 from studio.batch.entry import BatchEntry, BatchFile
 from studio.batch.faults import BatchFaults, BatchNotReady, Fault
@@ -280,12 +281,9 @@ def _alone_with(studio: Studio, place: Path) -> Iterator[None]:
     """Let nobody else hand in the same file meanwhile."""
     folder = studio.settings.home / "workers"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = FileLock(folder / f"batch-{place.parent.name[:16]}.lock", timeout=_LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RequestError("the same file is being handed in just now", field="batch", fix="wait for it") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(folder / f"batch-{place.parent.name[:16]}.lock", timeout_seconds=_LOCK_SECONDS))
+        except Timeout:
+            raise RequestError("the same file is being handed in just now", field="batch", fix="wait for it") from None
         yield
-    finally:
-        lock.release()
