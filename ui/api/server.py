@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from studio.errors import EnvironmentFault
+from ui.api.connection import Connection
 
 GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 15
@@ -29,14 +30,14 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Connection,
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                limit_concurrency=_places(),
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 h11_max_incomplete_event_size=MAX_HEADER_BYTES,
@@ -69,6 +70,19 @@ class ApiServer(uvicorn.Server):
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
+
+
+def _places() -> int:
+    """Return how many connections there may be: each takes one of the files that may be open, of which half are left.
+
+    A server that has no file left for a connection can neither take nor refuse it, and does nothing but try.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MAX_CONNECTIONS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
 def bind(host: str, port: int) -> socket.socket:
