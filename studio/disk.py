@@ -24,14 +24,18 @@ def is_full(error: BaseException) -> bool:
 
 def require_room(folder: Path, size_bytes: int, *, what: str) -> None:
     """Raise `DiskFull` unless `folder`'s disk has room for `size_bytes`. what: such as ``the clip``."""
-    free = shutil.disk_usage(folder).free
-    if free < size_bytes + _MARGIN_BYTES:
-        raise DiskFull(
-            f"there is no room for {what}",
-            got=f"{free / 2**20:.0f} MiB free in {folder}",
-            allowed=f"{(size_bytes + _MARGIN_BYTES) / 2**20:.0f} MiB",
-            fix="free some space, or set STUDIO_HOME to another disk",
-        )
+    if shutil.disk_usage(folder).free < size_bytes + _MARGIN_BYTES:
+        raise no_room(folder, size_bytes, what=what)
+
+
+def no_room(folder: Path, size_bytes: int = 0, *, what: str) -> DiskFull:
+    """Return the error that `folder`'s disk has no room for `size_bytes`. what: such as ``the clip``."""
+    return DiskFull(
+        f"there is no room for {what}",
+        got=f"{shutil.disk_usage(folder).free / 2**20:.0f} MiB free in {folder}",
+        allowed=f"{(size_bytes + _MARGIN_BYTES) / 2**20:.0f} MiB",
+        fix="free some space, or set STUDIO_HOME to another disk",
+    )
 
 
 def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.types import Message, Receive
 
 from ui.api.problems import Refusal
 
@@ -44,15 +45,33 @@ async def read_optional_json(request: Request, model: type[M]) -> M | None:
 
 
 async def chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives. limit: bytes. Raises a `Refusal` with 413 or 408."""
+    """Yield the body as it arrives. limit: bytes. Raises a `Refusal` with 413, or 408 by `in_time`."""
     if _stated_length(request) > limit:
         await _drain(request)
         raise _too_large(limit)
     received = 0
     stream = request.stream()
-    while True:
+    async for chunk in stream:
+        received += len(chunk)
+        if received > limit:
+            await _drain(request, stream)
+            raise _too_large(limit)
+        yield chunk
+
+
+def in_time(receive: Receive) -> Receive:
+    """Return a `receive` that does not wait for ever for the rest of a body. It raises a `Refusal` with 408.
+
+    A pause is limited, not the whole: what is large may take its time. Once the body is whole, all that is still
+    to come is that the client goes; until then an answer may take as long as it does.
+    """
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal is_whole
         try:
-            chunk = await asyncio.wait_for(anext(stream, None), SECONDS_BETWEEN_CHUNKS)
+            async with asyncio.timeout(None if is_whole else SECONDS_BETWEEN_CHUNKS):
+                message = await receive()
         except TimeoutError:
             raise Refusal(
                 408,
@@ -60,13 +79,10 @@ async def chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
                 allowed=f"a pause of up to {SECONDS_BETWEEN_CHUNKS:g} seconds",
                 headers={"connection": "close"},
             ) from None
-        if chunk is None:
-            return
-        received += len(chunk)
-        if received > limit:
-            await _drain(request, stream)
-            raise _too_large(limit)
-        yield chunk
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def unsupported_type(request: Request, allowed: str) -> Refusal:

@@ -16,9 +16,9 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from studio.errors import StudioError
 from ui.api.access import Access
-from ui.api.problems import Refusal, refusal_of
+from ui.api.bodies import in_time
+from ui.api.problems import Refusal, foreseen
 
 VISITS = logging.getLogger("studio.api.visits")
 _log = logging.getLogger("studio.api")
@@ -88,7 +88,7 @@ class Doorman:
 
         door = next((door for door in self._doors if door.pattern.fullmatch(scope["path"])), None)
         try:
-            await self._app(self._admitted(scope, door), receive, note)
+            await self._app(self._admitted(scope, door), in_time(receive), note)
         except ClientDisconnect:
             pass
         except Exception as error:
@@ -119,11 +119,9 @@ class Doorman:
         return {**scope, "method": "GET", HEAD: True} if method == "head" else scope
 
     def _refusal(self, error: Exception) -> Refusal:
-        if isinstance(error, Refusal):
-            return error
-        if isinstance(error, StudioError):
-            refusal = refusal_of(error, self._home)
-            if refusal.status >= 500:
+        refusal = foreseen(error, self._home)
+        if refusal is not None:
+            if refusal is not error and refusal.status >= 500:
                 _log.warning("%s", refusal.message)
             return refusal
         # What it says may be somebody's prompt; where it happened is not.

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from studio.disk import is_full, no_room
 from studio.errors import (
     Canceled,
     DiskFull,
@@ -120,6 +121,14 @@ def refusal_of(error: StudioError, home: Path) -> Refusal:
         fix=usable_fix(told["fix"]),
         retry_after=_RETRY_SECONDS if isinstance(error, StoreBusy) else None,
     )
+
+
+def foreseen(error: Exception, home: Path) -> Refusal | None:
+    """Return the answer to whatever a route raised; None where nobody foresaw it. home: as for `refusal_of`."""
+    if isinstance(error, Refusal):
+        return error
+    known = no_room(home, what="this") if is_full(error) else error
+    return refusal_of(known, home) if isinstance(known, StudioError) else None
 
 
 def usable_fix(fix: str | None) -> str | None:

@@ -28,6 +28,7 @@ from ui.web.frame.theme import theme
 from ui.web.here import Site
 from ui.web.routes import batches, clips, compare, create, files, inspect, jobs, library, people, settings, voting
 from ui.web.uploaded import UploadedOnly
+from ui.web.uploading import Uploads
 
 ROUTES = (files, jobs, batches, create, clips, compare, voting, library, inspect, settings, people)
 MAX_UPLOAD_BYTES = 64 * 2**20
@@ -58,6 +59,7 @@ def create_site(studio: Studio, *, needs_login: bool = False, is_https: bool = F
     gr.mount_gradio_app(app, page, path="/", **_gradio())
     page.has_launched = True  # else gradio does not ask where a file lies that it is told of; nor is that left to it
     app.add_middleware(UploadedOnly, folder=uploads)
+    app.add_middleware(Uploads, folder=uploads)
     app.add_middleware(
         Door, people=studio.people, needs_login=needs_login, is_https=is_https, home=studio.settings.home
     )

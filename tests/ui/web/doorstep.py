@@ -117,7 +117,7 @@ def doorstep(home: Path, **options: Any) -> Iterator[Doorstep]:
         for role, name in NAMES.items():
             people.add(name, PASSWORD, role)
         app = small_site()
-        app.add_middleware(Door, people=people, **options)
+        app.add_middleware(Door, people=people, home=home, **options)
         bound = bind("127.0.0.1", 0)
         server = uvicorn.Server(uvicorn.Config(app, http="h11", lifespan="off", log_config=None, access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})

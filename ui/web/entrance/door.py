@@ -14,11 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from studio.errors import EnvironmentFault, StudioError
+from studio.errors import EnvironmentFault
 from studio.people.people import People
 from studio.people.visitor import LOCAL, Action, Visitor
 from ui.api.access import Access, is_loopback
-from ui.api.problems import Refusal, refusal_of
+from ui.api.bodies import in_time
+from ui.api.problems import Refusal, foreseen
 from ui.web.entrance.login import LoginDesk
 from ui.web.entrance.nonces import Nonces
 from ui.web.entrance.paths import OWN, Paths, is_for_viewers, is_page
@@ -53,7 +54,8 @@ class Door:
     people: accounts and logins. needs_login: nobody comes in without one; else the server listens on loopback alone,
     and everybody who reaches it there is its owner. is_https: people reach it over TLS, which a proxy speaks; then a
     login is needed too, whoever is called by what name. own: beginnings of the paths of the studio's own routes.
-    limits: the largest bodies in bytes by path, instead of `paths.LIMITS`. home: its path is told to nobody.
+    limits: the largest bodies in bytes by path, instead of `paths.LIMITS`. home: the studio's, whose path is told to
+    nobody.
 
     Without a login the server must be called by a loopback name, so that no page of a stranger whose name points here
     reaches it (DNS rebinding). With a login any name will do: the cookie belongs to the name it was given under, and a
@@ -65,11 +67,11 @@ class Door:
         app: ASGIApp,
         *,
         people: People,
+        home: Path,
         needs_login: bool,
         is_https: bool = False,
         own: Sequence[str] = OWN,
         limits: Mapping[str, int] | None = None,
-        home: Path | None = None,
     ) -> None:
         self._app = Nonces(app)
         self._people = people
@@ -101,9 +103,10 @@ class Door:
                 state = {**scope.get("state", {}), VISITOR: visit.visitor}
                 await self._app({**scope, "state": state}, visit.receive, visit.send)
         except ClientDisconnect:
-            await visit.conclude()
+            pass
         except Exception as error:
             await self._conclude(error, visit)
+        await visit.conclude()
 
     async def _own_answer(self, request: Request, visit: _Visit) -> Response | None:
         """Return what the door itself answers; None lets the request in, with its visitor known. Raises `Refusal`."""
@@ -166,12 +169,10 @@ class Door:
             await visit.refuse(self._refusal(error))
 
     def _refusal(self, error: Exception) -> Refusal:
-        if isinstance(error, Refusal):
-            return error
-        if isinstance(error, StudioError):
-            return refusal_of(error, self._home or Path("/nonexistent"))
-        _note_unforeseen(error)
-        return Refusal(500, _UNFORESEEN)
+        refusal = foreseen(error, self._home)
+        if refusal is None:
+            _note_unforeseen(error)
+        return refusal or Refusal(500, _UNFORESEEN)
 
 
 class _Visit:
@@ -180,10 +181,11 @@ class _Visit:
     def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int, still_holds: Any) -> None:
         self.visitor: Visitor | None = None
         self.token: str | None = None
-        self.has_begun = self.is_over = self.is_secure = False
+        self.has_begun = self.is_over = self.is_secure = self._is_failed = False
         self._path = scope["path"]
-        self._scope, self._receive, self._send = scope, receive, send
+        self._scope, self._receive, self._send = scope, in_time(receive), send
         self._limit, self._taken = limit, 0
+        self._cut: Refusal | None = None  # the answer to a request that is not let go on, whatever becomes of it
         self._still_holds = still_holds
         self._checked: float | None = None  # of a stream: when it was last seen that the login holds
 
@@ -196,26 +198,32 @@ class _Visit:
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """Return what comes next of the request; it ends where it has become too large, or the answer is over."""
-        if self.is_over or self._taken > self._limit:
+        """Return what comes next of the request; it ends where it is cut off, or the answer is over.
+
+        Whoever reads a body takes its end for the client's, and not for an answer: frameworks would make another of it.
+        """
+        if self.is_over or self._cut is not None:
             return {"type": "http.disconnect"}
-        message = await self._receive()
-        if message["type"] == "http.request":
+        try:
+            message = await self._receive()
             self._taken += len(message.get("body", b""))
             if self._taken > self._limit:
-                return {"type": "http.disconnect"}
+                raise self._too_large()
+        except Refusal as refusal:
+            self._cut = refusal
+            return {"type": "http.disconnect"}
         return message
 
     async def send(self, message: Message) -> None:
         """Pass on a part of the answer."""
-        if self.is_over:
+        if self.is_over or self._is_failed:
             return
         if message["type"] == "http.response.start":
-            if self._taken > self._limit:  # whatever the route made of it
-                await self.refuse(self._too_large())
+            if self._cut is not None:  # whatever the route made of it
+                await self.refuse(self._cut)
                 return
             if _is_plain_failure(message):
-                await self.refuse(Refusal(500, _UNFORESEEN))
+                self._is_failed = True  # what it failed for is raised next, and may be something that can be told
                 return
             self.has_begun = True
             message = with_policy(message, self._path, is_secure=self.is_secure)
@@ -229,16 +237,14 @@ class _Visit:
 
     async def refuse(self, refusal: Refusal) -> None:
         """Answer with a refusal in place of whatever was to come."""
-        if self._taken > self._limit:
-            refusal = self._too_large()
-        self._taken = 0
+        refusal, self._cut, self._is_failed = self._cut or refusal, None, False
         await refusal.as_response()(self._scope, self._receive, self.send)
         self.is_over = True
 
     async def conclude(self) -> None:
-        """Answer a request that was cut off because it was too large; whoever went by themselves gets nothing."""
-        if self._taken > self._limit and not self.has_begun:
-            await self.refuse(self._too_large())
+        """Answer a request that was cut off or failed, and got no answer; whoever went by themselves gets none."""
+        if not self.has_begun and (self._cut is not None or self._is_failed):
+            await self.refuse(Refusal(500, _UNFORESEEN))
 
     async def _has_ended(self) -> bool:
         """Say, now and then, whether the login that a stream was opened with has ended meanwhile."""
