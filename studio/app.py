@@ -20,6 +20,7 @@ from studio.delivery import check_destination
 from studio.discovery import Refreshed, refresh
 from studio.doctor import DoctorCheck, examine
 from studio.embeddings import clear_embeddings
+from studio.erasing import Eraser
 from studio.errors import RequestError, UnsupportedValue, VerificationFailed
 from studio.export.derivation import Wish
 from studio.export.gate import Gate
@@ -36,7 +37,6 @@ from studio.jobs.job import JobWish, Progress
 from studio.jobs.overview import JobOverview
 from studio.jobs.quarantine import Quarantine
 from studio.jobs.run import JobRunner
-from studio.jobs.spending import forget_job
 from studio.jobs.states import FailureReason, JobState
 from studio.jobs.workshop import Workshop
 from studio.library.asset import Asset
@@ -44,7 +44,6 @@ from studio.library.curation import Curation
 from studio.library.store import Store
 from studio.library.tables import JobRow
 from studio.making import Outcome, deliver_new, notices_of, work_of
-from studio.people.ownership import disown_gone
 from studio.people.people import People
 from studio.provenance.certificates import watermark_key
 from studio.provenance.prompts import PROMPT_FIELDS, prompt_digest, prompt_key
@@ -83,7 +82,7 @@ class Studio:
     @cached_property
     def curation(self) -> Curation:
         """What people add to their clips, and how they find them again."""
-        return Curation(self.store, self.settings, self.remove)
+        return Curation(self.store, self.settings, Eraser(self.settings, self.store).erase)
 
     @cached_property
     def identity(self) -> IdentityDesk:
@@ -300,19 +299,8 @@ class Studio:
         return outcome, extension
 
     def remove(self, asset_id: str) -> Asset:
-        """Delete an asset and the request that made it: the file first, so that no file is left without a row.
-
-        Kept prompt embeddings go too, those of all prompts: nothing tells which of them are this clip's.
-        """
-        asset = self.store.asset(asset_id)
-        clear_embeddings(self.settings.embeddings_folder)
-        asset.delete_file()
-        StampQueue(self.settings).done(asset.id)
-        self.store.forget_asset(asset.id)
-        if asset.job_id is not None:
-            forget_job(self.store, asset.job_id)
-        disown_gone(self.store, asset.id, asset.job_id or asset.id)
-        return asset
+        """Delete an asset for good, in the bin or not, and the request that made it; see `Curation.remove`."""
+        return self.curation.remove(self.store.asset(asset_id).id)
 
     def waiting(self) -> list[str]:
         """Return the jobs whose clip was made and not sealed, those of processes that died included."""

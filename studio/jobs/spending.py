@@ -15,17 +15,18 @@ UNPAID = "unpaid"
 
 
 def forget_job(store: Store, job_id: str) -> bool:
+    """Delete the row of a job in a transaction of its own; see `drop_job`."""
+    return store.database.retrying(lambda session: drop_job(session, job_id))
+
+
+def drop_job(session: Session, job_id: str) -> bool:
     """Delete the row of a job that has ended, and with it the prompt and the paths in its request; not what it cost.
 
     Returns False if there is no such job, or it has not ended.
     """
-
-    def work(session: Session) -> bool:
-        row = session.get(JobRow, job_id, with_for_update=True)
-        if row is None or row.state not in FINAL:
-            return False
-        leave_orders(session, job_id)
-        session.execute(sa.delete(JobRow).where(JobRow.id == job_id))
-        return True
-
-    return store.database.retrying(work)
+    row = session.get(JobRow, job_id, with_for_update=True)
+    if row is None or row.state not in FINAL:
+        return False
+    leave_orders(session, job_id)
+    session.execute(sa.delete(JobRow).where(JobRow.id == job_id))
+    return True

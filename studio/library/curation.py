@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from studio.config import Settings
-from studio.errors import StudioError, UnsupportedValue
+from studio.errors import RequestError, StudioError, UnsupportedValue
 from studio.library.asset import Asset
 from studio.library.browsing import AssetItem, AssetPage, Facets, read_facets, read_ids, read_items, read_page
 from studio.library.bundle import Bundles
@@ -20,7 +22,9 @@ from studio.library.curation_tables import NoteRow, TagRow
 from studio.library.database import in_parts
 from studio.library.lineage import Lineage, lineage_of
 from studio.library.query import MAX_RATING, LibraryQuery
+from studio.library.shelf import Shelf
 from studio.library.store import Store, UnknownAsset
+from studio.library.tables import AssetRow
 
 MAX_CAPTION_CHARACTERS = 2000
 MAX_TAG_CHARACTERS = 40
@@ -42,10 +46,12 @@ class Curation:
     does not have, and `UnsupportedValue` naming the field.
     """
 
-    def __init__(self, store: Store, settings: Settings, remove: Callable[[str], Asset]) -> None:
-        """remove: deletes an asset for good."""
+    def __init__(
+        self, store: Store, settings: Settings, erase: Callable[[str, Callable[[Session], bool]], Asset | None]
+    ) -> None:
+        """erase: deletes an asset for good if that is wanted; see `studio.erasing.Eraser`."""
         self._store = store
-        self._remove = remove
+        self._erase = erase
         self.collections = Collections(store)
         self.bundles = Bundles(store, settings)
 
@@ -117,33 +123,48 @@ class Curation:
         return self._move(ids, datetime.now(UTC))
 
     def restore(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """Take assets out of the bin. Returns those that were there."""
+        """Take assets out of the bin. Returns those that were there. Raises `RequestError` for one without its file."""
         return self._move(ids, None)
+
+    def remove(self, asset_id: str) -> Asset:
+        """Delete an asset for good, in the bin or not, and return what it was. Where that fails it is where it was.
+
+        It goes by way of the bin: what a crash cuts short is found there by whoever empties the bin next.
+        Raises `UnknownAsset`, OSError or another `StudioError`.
+        """
+        moved = self.bin([asset_id])
+        try:
+            asset = self._erase(asset_id, lambda _session: True)
+        except BaseException:
+            with suppress(StudioError):  # what has lost its file stays in the bin
+                self.restore(moved)
+            raise
+        if asset is None:
+            raise UnknownAsset("no such asset in the library", field="id", got=asset_id, fix="look at the list again")
+        return asset
 
     def empty_bin(self, ids: Iterable[str] | None = None, *, older_than_days: float | None = None) -> Emptied:
         """Delete for good what is in the bin. What cannot be deleted stays there, and the others go all the same.
 
         ids: only these. older_than_days: only what has been there for so long.
         """
+        binned = sa.select(NoteRow.asset_id).where(NoteRow.binned_at.is_not(None))
+        if older_than_days is not None:
+            binned = binned.where(NoteRow.binned_at <= datetime.now(UTC) - timedelta(days=older_than_days))
         removed, failed = [], {}
-        for asset_id in self._binned(ids, older_than_days):
-            if not self._binned([asset_id], older_than_days):
-                continue  # somebody took it out meanwhile
+        for asset_id in self._found(binned, ids):
+            is_this = binned.where(NoteRow.asset_id == asset_id)
             try:
-                self._remove(asset_id)
-                removed.append(asset_id)
-            except UnknownAsset:
-                continue  # somebody else emptied the bin meanwhile
+                # Nothing is erased that somebody took out meanwhile, or erased before.
+                if self._erase(asset_id, partial(_finds, is_this)) is not None:
+                    removed.append(asset_id)
             except StudioError as error:
                 failed[asset_id] = error
             except OSError as error:
                 failed[asset_id] = StudioError(f"its file cannot be deleted ({error.strerror or error})", got=asset_id)
         return Emptied(removed=tuple(removed), failed=failed)
 
-    def _binned(self, ids: Iterable[str] | None, older_than_days: float | None) -> list[str]:
-        query = sa.select(NoteRow.asset_id).where(NoteRow.binned_at.is_not(None))
-        if older_than_days is not None:
-            query = query.where(NoteRow.binned_at <= datetime.now(UTC) - timedelta(days=older_than_days))
+    def _found(self, query: sa.Select[str], ids: Iterable[str] | None) -> list[str]:
         with self._store.database.read() as session:
             if ids is None:
                 return list(session.scalars(query.order_by(NoteRow.binned_at, NoteRow.asset_id)))
@@ -154,6 +175,9 @@ class Curation:
         def work(session: Session) -> tuple[str, ...]:
             rows = _notes(session, require_assets(session, ids))
             moved = [row for row in rows if (row.binned_at is None) != (binned_at is None)]
+            if binned_at is None:
+                # Looked at while the rows are held: nobody erases a file between this look and the change.
+                _require_files(session, self._store.shelf, [row.asset_id for row in moved])
             for row in moved:
                 row.binned_at = binned_at
             return tuple(row.asset_id for row in moved)
@@ -196,6 +220,19 @@ def _require_few(kept: dict[str, set[str]], added: set[str]) -> None:
     most = max((len(tags | added) for tags in kept.values()), default=0)
     if added and most > MAX_TAGS:
         raise UnsupportedValue("too many tags on one asset", field="tag", got=most, allowed=f"up to {MAX_TAGS}")
+
+
+def _finds(query: sa.Select[str], session: Session) -> bool:
+    return session.scalars(query).first() is not None
+
+
+def _require_files(session: Session, shelf: Shelf, ids: Sequence[str]) -> None:
+    """Raise a `RequestError` for an asset that is no more than a row: whoever erased its file was cut short."""
+    for part in in_parts(ids):
+        for asset_id, name in session.execute(sa.select(AssetRow.id, AssetRow.path).where(AssetRow.id.in_(part))):
+            if not shelf.has(name):
+                fix = f"empty the bin, or `studio library remove {asset_id}`"
+                raise RequestError("its file is gone: it cannot come back", field="asset", got=asset_id, fix=fix)
 
 
 def _notes(session: Session, ids: Sequence[str]) -> list[NoteRow]:

@@ -58,8 +58,13 @@ class Ownership:
 
 
 def disown_gone(store: Store, *thing_ids: str) -> None:
+    """Forget in a transaction of its own whose these were; see `disown`."""
+    with store.transaction() as session:
+        disown(session, *thing_ids)
+
+
+def disown(session: Session, *thing_ids: str) -> None:
     """Forget whose these were, as far as neither a job nor an asset nor a comparison has the id any more."""
     rows = (JobRow, AssetRow, ComparisonRow)
     is_gone = sa.and_(*(~sa.exists().where(row.id == OwnerRow.thing_id) for row in rows))
-    with store.transaction() as session:
-        session.execute(sa.delete(OwnerRow).where(OwnerRow.thing_id.in_(thing_ids), is_gone))
+    session.execute(sa.delete(OwnerRow).where(OwnerRow.thing_id.in_(thing_ids), is_gone))

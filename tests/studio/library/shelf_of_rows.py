@@ -1,8 +1,9 @@
-"""Rows of assets without files: for tests of what is found, counted and noted, at any number."""
+"""Rows of assets, with files of no worth or with none: for tests of what is found, counted and noted, at any number."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,3 +33,12 @@ def fill(store: Store, rows: list[dict[str, Any]]) -> list[str]:
     with store.transaction() as session:
         session.execute(sa.insert(AssetRow), rows)
     return [item["id"] for item in rows]
+
+
+def put_files(store: Store, rows: list[dict[str, Any]]) -> list[Path]:
+    """Write a file for each of these rows, which say too much of it, and return where they are."""
+    paths = [store.shelf.local(item["path"], item["sha256"]) for item in rows]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"a clip")
+    return paths

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from studio.app import Studio
 from studio.config import Settings
+from studio.erasing import Eraser
 from studio.errors import StoreFault, StudioError, UnsupportedValue
 from studio.export.derivation import Wish
 from studio.library.asset import Asset
@@ -21,7 +23,7 @@ from studio.library.query import LibraryQuery
 from studio.library.store import Store, UnknownAsset
 from studio.library.tables import AssetRow
 from studio.request import GenerationRequest
-from tests.studio.library.shelf_of_rows import fill, row
+from tests.studio.library.shelf_of_rows import fill, put_files, row
 
 
 @pytest.fixture
@@ -38,15 +40,11 @@ def store(settings: Settings) -> Iterator[Store]:
 
 @pytest.fixture
 def curation(store: Store, settings: Settings) -> Curation:
-    """Curation of three assets that have no files."""
-    fill(store, [row(number) for number in range(3)])
-
-    def remove(asset_id: str) -> Asset:
-        asset = store.asset(asset_id)
-        store.forget_asset(asset_id)
-        return asset
-
-    return Curation(store, settings, remove)
+    """Curation of three assets."""
+    rows = [row(number) for number in range(3)]
+    fill(store, rows)
+    put_files(store, rows)
+    return Curation(store, settings, Eraser(settings, store).erase)
 
 
 A, B, C = "a00000", "a00001", "a00002"
@@ -242,16 +240,14 @@ def test_the_bin_can_be_emptied_of_what_is_old_alone(curation: Curation, store: 
 def test_what_cannot_be_deleted_stays_in_the_bin_and_the_others_go(store: Store, settings: Settings) -> None:
     fill(store, [row(number) for number in range(3)])
 
-    def remove(asset_id: str) -> Asset:
+    def erase(asset_id: str, is_wanted: Callable[[Session], bool]) -> Asset | None:
         if asset_id == A:
             raise PermissionError(13, "Permission denied")
         if asset_id == B:
             raise StoreFault("the folder is not there")
-        asset = store.asset(asset_id)
-        store.forget_asset(asset_id)
-        return asset
+        return Eraser(settings, store).erase(asset_id, is_wanted)
 
-    curation = Curation(store, settings, remove)
+    curation = Curation(store, settings, erase)
     curation.bin([A, B, C])
     emptied = curation.empty_bin()
     assert emptied.removed == (C,)

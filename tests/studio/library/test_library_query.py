@@ -36,10 +36,10 @@ def store(settings: Settings) -> Iterator[Store]:
 
 @pytest.fixture
 def curation(store: Store, settings: Settings) -> Curation:
-    def remove(asset_id: str) -> Asset:
-        raise AssertionError(f"nothing here deletes {asset_id}")
+    def erase(asset_id: str, is_wanted: object) -> Asset:
+        raise AssertionError(f"nothing here deletes {asset_id}, {is_wanted}")
 
-    return Curation(store, settings, remove)
+    return Curation(store, settings, erase)
 
 
 def found(curation: Curation, **query: Any) -> list[str]:

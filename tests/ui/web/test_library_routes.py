@@ -142,6 +142,16 @@ def test_what_is_in_the_bin_comes_back_or_is_deleted_for_good(idle_site: ServedP
     assert clip.id in found(idle_site)
 
 
+def test_a_clip_whose_file_is_gone_does_not_come_back_and_goes_when_the_bin_is_emptied(idle_site: ServedPage) -> None:
+    ids = fill(idle_site.studio.store, [row(200, model="gone")])
+    post(idle_site.client, "bin", ids=ids)
+    error = problem(idle_site.client.post(f"{LIBRARY}/restore", json={"ids": ids}), 409)
+    assert (error["message"], error["got"]) == ("its file is gone: it cannot come back", ids[0])
+    assert error["fix"].startswith("empty the bin")
+    assert post(idle_site.client, "empty", ids=ids) == {"removed": 1, "failed": []}
+    assert problem(idle_site.client.post(f"{LIBRARY}/restore", json={"ids": ids}), 404)
+
+
 def test_collections_are_made_filled_renamed_and_deleted(idle_site: ServedPage, rows: list[str]) -> None:
     client = idle_site.client
     made = post(client, "collections", name="  By the  sea ")
