@@ -11,7 +11,7 @@ HEADER_SECONDS = 10.0
 # Programs send their headers as soon as they are connected. Behind a proxy all come from one address, at times many at
 # once: those that have just come are not held against it.
 BURST_SECONDS = 1.0
-# Of the server's places: how many may wait for the headers of one address, and from how many on room is made. Above
+# Of the server's places: how many of one address may wait for their headers, and from how many on room is made. Above
 # that are those who come faster than others go.
 _SHARE, _CROWDED = 0.25, 0.75
 
@@ -21,8 +21,8 @@ class Connection(H11Protocol):
 
     The headers of a request are there `HEADER_SECONDS` after the connection was made, or after the first byte that
     follows an answer; before that byte, the server's time to keep a connection alive counts. Where many connections of
-    one address wait for their headers, it gets no more. When places run short, that connection goes whose client has
-    done nothing for longest although it was its turn; none goes that the server works for.
+    one address wait for their headers, the one that waits longest goes for a new one. When places run short, that goes
+    whose client has done nothing for longest although it was its turn; none goes that the server works for.
     """
 
     _deadline: asyncio.TimerHandle | None = None
@@ -31,15 +31,17 @@ class Connection(H11Protocol):
     _network = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place, if there is one."""
+        """Take a place; another connection may have to give its own back."""
         super().connection_made(transport)
         self._network = _network(self.client[0]) if self.client else ""
         self._moved = self.loop.time()
         self._expect_headers()
         if self.limit_concurrency is None:
             return
-        if self._count_waiting() >= self.limit_concurrency * _SHARE:
-            self._drop()
+        waiting = self._waiting_like_this()
+        if len(waiting) >= self.limit_concurrency * _SHARE:
+            # Not the new one: somebody else who has the same address may have come with a whole request.
+            min(waiting, key=lambda other: other._waits_since)._drop()
         elif len(self.connections) >= self.limit_concurrency * _CROWDED:
             self._make_room()
 
@@ -86,10 +88,10 @@ class Connection(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _count_waiting(self) -> int:
+    def _waiting_like_this(self) -> list[Connection]:
         before = self.loop.time() - BURST_SECONDS
-        waiting = [other for other in self._others() if other._deadline is not None and other._waits_since <= before]
-        return sum(other._network == self._network for other in waiting)
+        waiting = (other for other in self._others() if other._deadline is not None and other._waits_since <= before)
+        return [other for other in waiting if other._network == self._network]
 
     def _make_room(self) -> None:
         silent = [other for other in self._others() if other._is_clients_turn]

@@ -19,6 +19,8 @@ GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 15
 MAX_HEADER_BYTES = 2**15
 MAX_CONNECTIONS = 512
+# So many are taken in before any is looked at: with `MAX_CONNECTIONS`, fewer than there may be files.
+BACKLOG = 128
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -38,6 +40,7 @@ class ApiServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 limit_concurrency=_places(),
+                backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 h11_max_incomplete_event_size=MAX_HEADER_BYTES,
@@ -99,7 +102,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.listen(128)
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise EnvironmentFault(
