@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +36,10 @@ def idle_site(page_home: Studio) -> Iterator[ServedPage]:
     """A server without a worker: what is submitted waits."""
     with serving_page(page_home) as served:
         yield served
+
+
+@pytest.fixture
+def forgotten_files() -> Iterator[None]:
+    """Files that are open and forgotten are closed before another test comes."""
+    yield
+    gc.collect()

@@ -15,6 +15,11 @@ from tests.ui.web.conftest import ServedPage
 from tests.ui.web.doorstep import doorstep
 from ui.api import bodies
 
+# Gradio forgets to close the file of an upload that breaks off.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("forgotten_files"),
+]
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=b"
 FILE = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'

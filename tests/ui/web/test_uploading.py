@@ -20,6 +20,11 @@ from tests.ui.web.test_slow_bodies import FILE, FORM, begin
 from ui.web import uploading
 from ui.web.uploading import Uploads, remove_halves
 
+# Gradio forgets to close the file of an upload that breaks off.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("forgotten_files"),
+]
 PICTURE = {"files": ("a.png", b"\x89PNG" + b"z" * 300_000)}
 
 
