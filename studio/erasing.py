@@ -36,12 +36,12 @@ class Eraser:
         is_wanted: asked while the row is held. Kept prompt embeddings go too, those of all prompts: nothing tells which
         of them are this clip's. Raises OSError or a `StudioError`; then the row is as it was.
         """
-        clear_embeddings(self._settings.embeddings_folder)
 
         def work(session: Session) -> Asset | None:
             row = session.scalars(sa.select(AssetRow).where(AssetRow.id == asset_id).with_for_update()).one_or_none()
             if row is None or not is_wanted(session):
                 return None
+            clear_embeddings(self._settings.embeddings_folder)
             asset = asset_of_row(row, self._store.shelf)
             session.execute(sa.delete(AssetRow).where(AssetRow.id == asset_id))
             if asset.job_id is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,12 +30,6 @@ from tests.studio.library.shelf_of_rows import fill, put_files, row
 def settings(database_settings: Settings) -> Settings:
     """Every test of this module runs on both databases."""
     return database_settings
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    with Store(settings) as store:
-        yield store
 
 
 @pytest.fixture

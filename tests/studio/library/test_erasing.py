@@ -59,12 +59,6 @@ def settings(database_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    with Store(settings) as store:
-        yield store
-
-
-@pytest.fixture
 def eraser(settings: Settings, store: Store) -> Eraser:
     return Eraser(settings, store)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
@@ -26,12 +25,6 @@ from tests.studio.library.shelf_of_rows import FIRST, fill, row
 def settings(database_settings: Settings) -> Settings:
     """Every test of this module runs on both databases."""
     return database_settings
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    with Store(settings) as store:
-        yield store
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from studio.comparing.rows import UnknownComparison
 from studio.comparing.wish import CompareWish
 from studio.library.asset import Asset
 from studio.library.lineage import sources_of
-from studio.people.ownership import disown_gone
 from studio.people.visitor import Action
 from studio.request import Conditioning
 from ui.api import asks
@@ -188,7 +187,6 @@ def cancel(comparison_id: str, here: Here) -> dict[str, Any]:
 def remove(comparison_id: str, here: Here) -> dict[str, Any]:
     """Forget a comparison and its votes; its jobs and clips stay."""
     found = here.studio.comparisons.remove(_own(comparison_id, here).id)
-    disown_gone(here.studio.store, found.id)
     return {"id": found.id, "removed": True}
 
 
